@@ -465,14 +465,27 @@ def picture_noise(examples, seed=PICTURE_SEED):
 
 def save_sheet(path, images, dim=(10, 10), figsize=(10, 10)):
     """Save images (n, 784) in [-1, 1] as a sheet of `dim` rows and columns, dark on white."""
-    figure = Figure(figsize=figsize)  # not pyplot's: needs no display and no closing
-    for i, image in enumerate(images.reshape(-1, 28, 28)):
-        axes = figure.add_subplot(*dim, i + 1)
-        axes.imshow(image, interpolation="nearest", cmap="gray_r", vmin=-1, vmax=1)
-        axes.axis("off")
-    figure.subplots_adjust(0.01, 0.01, 0.99, 0.99, 0.1, 0.1)
+    rows, columns = dim
+    sheet = np.full((rows, columns, 31, 31), -1.0)  # digits of 28 x 28 and white between them
+    sheet.reshape(-1, 31, 31)[: len(images), 1:29, 1:29] = images.reshape(-1, 28, 28)
+    figure = Figure(figsize=figsize)  # not pyplot's, so no display is needed
+    axes = figure.add_axes((0, 0, 1, 1))
+    axes.imshow(tile(sheet), interpolation="nearest", cmap="gray_r", vmin=-1, vmax=1)
+    axes.axis("off")
+    save_figure(path, figure)
+
+
+def save_figure(path, figure):
+    """Save a figure at 100 pixels an inch and let go of its memory."""
     with replacing(path) as part:
         figure.savefig(part, dpi=100)
+    figure.clear()
+
+
+def tile(images):
+    """Return images (rows, columns, height, width) side by side as a single one."""
+    rows, columns, height, width = images.shape
+    return images.swapaxes(1, 2).reshape(rows * height, columns * width)
 
 
 def save_curves(path, d_loss, g_loss):
@@ -489,18 +502,17 @@ def save_curves(path, d_loss, g_loss):
     axes.xaxis.get_major_locator().set_params(integer=True)
     axes.grid(alpha=0.3)
     axes.legend()
-    with replacing(path) as part:
-        figure.savefig(part, dpi=100)
+    save_figure(path, figure)
 
 
 def draw_frame(images, epoch):
     """Return a frame of the GIF, PNG bytes: 100 images (100, 784) above a line with the epoch."""
-    grid = images.reshape(10, 10, 28, 28).swapaxes(1, 2).reshape(280, 280)
+    grid = tile(images.reshape(10, 10, 28, 28))
     frame = Image.new("L", (280, 300), 255)
     frame.paste(Image.fromarray(np.uint8(np.round((1 - grid) * 127.5))))
     draw = ImageDraw.Draw(frame)
     draw.text((140, 290), f"epoch {epoch}", fill=0, font=load_font("DejaVuSans", 14), anchor="mm")
-    frame = frame.point(lambda grey: round(grey / 255 * 15) * 17)  # 16 greys keep the GIF small
+    frame = frame.point(lambda grey: round(round(grey / 255 * 7) / 7 * 255))  # 8 greys: a small GIF
     buffer = io.BytesIO()
     frame.save(buffer, "PNG")
     return buffer.getvalue()
@@ -656,8 +668,9 @@ class Run:
         """Note a step's losses and show them; NotFiniteError if either is not finite."""
         d_loss, g_loss = float(d_loss), float(g_loss)
         if not (math.isfinite(d_loss) and math.isfinite(g_loss)):
+            step = len(self.losses["d_loss"]) % (self.images // self.settings["batch_size"]) + 1
             raise NotFiniteError(
-                f"epoch {self.epoch + 1}, step {bar.n + 1}: the losses are no longer finite "
+                f"epoch {self.epoch + 1}, step {step}: the losses are no longer finite "
                 f"(discriminator {d_loss}, generator {g_loss}); try another seed"
             )
         self.losses["d_loss"].append(d_loss)
@@ -861,7 +874,8 @@ def main():
         print(f"mnist_gan.py: error: {error}", file=sys.stderr)
         return 1
     except SaveError as error:
-        print(f"mnist_gan.py: error: {error}; {how_to_continue(output_dir)}", file=sys.stderr)
+        hint = f"mend that, then {how_to_continue(output_dir)}"
+        print(f"mnist_gan.py: error: {error}; {hint}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(f"mnist_gan.py: error: {one_line(error)}", file=sys.stderr)

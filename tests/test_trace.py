@@ -1,7 +1,7 @@
 """The numbers of 2018: losses and weights that the tutorial's own loop gave on its own stack.
 
-`trace_2018.json` was recorded with Keras 2.2.4 and TensorFlow 1.11.0, with every Dropout rate set to
-0 so that no framework's random masks enter. A port that is faithful reproduces it from the same
+`trace_2018.json` was recorded with Keras 2.2.4 and TensorFlow 1.11.0, with every Dropout rate set
+to 0 so that no framework's random masks enter. A port that is faithful reproduces it from the same
 inputs, through `train` and through the tutorial's loop written by hand.
 """
 
@@ -44,9 +44,8 @@ def run_train(monkeypatch, tmp_path, xla=True):
         return get_gan_network(discriminator, random_dim, generator, optimizer)
 
     labels = np.zeros(TRACE["n"], np.uint8)
-    data = (trace_images(), labels, np.zeros((1, 28, 28), np.uint8), labels[:1])
-    monkeypatch.setattr(mnist_gan, "load_mnist_data", lambda data: data_of_trace)
-    data_of_trace = data
+    arrays = (trace_images(), labels, np.zeros((1, 28, 28), np.uint8), labels[:1])
+    monkeypatch.setattr(mnist_gan, "load_mnist_data", lambda data: arrays)
     monkeypatch.setattr(mnist_gan, "get_gan_network", get_prepared_gan_network)
     if not xla:
         monkeypatch.setattr(mnist_gan, "xla_works", lambda: False)

@@ -1,0 +1,351 @@
+"""Nothing lost: exact continuation, kills, signals, full disks, losses that are not finite."""
+
+import json
+import os
+import resource
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import SCRIPT, run_python
+
+import mnist_gan
+
+PICTURES = ["gan_generated_image_epoch_1.png", "gan_generated_image_epoch_2.png"]
+PICTURES += ["gan_generated_image_epoch_4.png", "gan_loss.png", "gan_training.gif"]
+
+
+def run(epochs, path, folder, **changes):
+    arguments = {"seed": 3, "sample_every": 2, "output_dir": folder} | changes
+    return mnist_gan.train(epochs, arguments.pop("batch_size", 64), data=path, **arguments)
+
+
+def checkpoint(folder):
+    with np.load(folder / "checkpoint.npz", allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files if name != "about"}
+
+
+def check_equal_runs(folder, other):
+    """Compare weights, optimizer, random state, history and pictures to the byte."""
+    expected, got = checkpoint(folder), checkpoint(other)
+    assert list(expected) == list(got)
+    for name in expected:
+        assert np.array_equal(expected[name], got[name]), name
+    for name in PICTURES:
+        assert (folder / name).read_bytes() == (other / name).read_bytes(), name
+    rows = [
+        [line.rsplit(",", 1)[0] for line in (f / "gan_loss.csv").read_text().splitlines()]
+        for f in (folder, other)
+    ]
+    assert len(rows[0]) == 5 and rows[0] == rows[1]
+    states = [run_state(f) for f in (folder, other)]
+    assert states[0] == states[1]
+
+
+def run_state(folder):
+    with np.load(folder / "checkpoint.npz", allow_pickle=False) as archive:
+        about = json.loads(str(archive["about"]))
+    return about["epoch"], about["random_state"], about["data_sha256"]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """Train four epochs in one go; return (data file, folder, losses)."""
+    folder = tmp_path_factory.mktemp("whole")
+    random = np.random.RandomState(1)
+    x = random.randint(0, 256, (200, 28, 28), np.uint8)
+    y = random.randint(0, 10, 200)
+    np.savez(folder / "data.npz", x_train=x, y_train=y, x_test=x, y_test=y)
+    losses = run(4, folder / "data.npz", folder / "out")
+    return folder / "data.npz", folder / "out", losses
+
+
+def test_resume_continues_exactly(whole, tmp_path, capsys):
+    path, folder, losses = whole
+    run(2, path, tmp_path)
+    np.random.seed(99)  # what else happens in between is of no matter
+    resumed = run(4, path, tmp_path, resume=True)
+    check_equal_runs(folder, tmp_path)
+    for name in losses:
+        assert np.array_equal(losses[name], resumed[name]) and len(losses[name]) == 12
+
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    capsys.readouterr()
+    again = run(4, path, tmp_path, resume=True)
+    assert "4 epochs are done" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    assert np.array_equal(again["d_loss"], losses["d_loss"])
+
+
+# Each kills the process without warning at the n-th call of something, or at the first call for a
+# file of some name: before it, after it, or after it has written half of the file.
+KILLS = {
+    "in the first epoch, before any checkpoint": ("mnist_gan.Run.record", 2, "before"),
+    "in the middle of an epoch": ("mnist_gan.Run.record", 4, "before"),
+    "in the middle of writing a checkpoint": ("numpy.savez", 1, "half"),
+    "before the checkpoint takes its place": ("os.replace", "checkpoint.npz", "before"),
+    "after the checkpoint has taken its place": ("os.replace", "checkpoint.npz", "after"),
+    "in the middle of writing a picture": ("matplotlib.figure.Figure.savefig", 1, "half"),
+}
+KILLER = """
+import os, signal, sys, mnist_gan, numpy, matplotlib.figure
+owner, name = {target!r}.rsplit(".", 1)
+owner = eval(owner)
+original = getattr(owner, name)
+calls = 0
+
+def call(*arguments, **keywords):
+    global calls
+    when = {when!r}
+    if isinstance(when, str):  # the first call for a file of this name
+        due = str(arguments[-1]).endswith(when)
+    else:
+        calls += 1
+        due = calls == when
+    if due and {moment!r} == "before":
+        os.kill(os.getpid(), signal.SIGKILL)
+    result = original(*arguments, **keywords)
+    if due:
+        if {moment!r} == "half":
+            file = next(a for a in arguments if isinstance(a, os.PathLike))
+            os.truncate(file, os.path.getsize(file) // 2)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return result
+
+setattr(owner, name, call)
+mnist_gan.train(4, 64, **{arguments!r})
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no SIGKILL on Windows")
+def test_killed_at_any_moment_and_resumed(whole, tmp_path):
+    path, folder, _ = whole
+    for kill, (target, when, moment) in KILLS.items():
+        resume = (tmp_path / "checkpoint.npz").exists()
+        arguments = {"data": str(path), "seed": 3, "sample_every": 2}
+        arguments |= {"output_dir": str(tmp_path), "resume": resume}
+        code = KILLER.format(target=target, when=when, moment=moment, arguments=arguments)
+        done = run_python(code, cwd=tmp_path)
+        assert done.returncode == -signal.SIGKILL, (kill, done.stderr)
+        left = [path.name for path in tmp_path.iterdir() if path.name.startswith("part-")]
+        assert bool(left) == (moment in ("half", "before") and not target.endswith("record"))
+    run(4, path, tmp_path, resume=True)
+    check_equal_runs(folder, tmp_path)
+
+
+def start(folder, path, *arguments):
+    line = [sys.executable, str(SCRIPT), "--data", str(path), "--batch-size", "64"]
+    line += ["--epochs", "2000", "--output-dir", str(folder), *arguments]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return subprocess.Popen(line, **pipes)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
+@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_interruption(whole, tmp_path, number, code):
+    process = start(tmp_path, whole[0])
+    assert process.stdout.readline().startswith("epoch 1/2000")
+    begun = time.monotonic()
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert time.monotonic() - begun < 10  # a second or so; this machine may be busy
+    assert process.returncode == code
+    last = err.splitlines()[-1]
+    assert last.startswith("mnist_gan.py: interrupted; continue with: ")
+    assert "Traceback" not in err
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("part-")]
+
+    command = shlex.split(last.partition("continue with: ")[2])
+    assert command[-1] == "--resume"
+    command[command.index("2000")] = "1"  # whatever is done is enough
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0 and "epochs are done" in done.stdout
+
+
+def test_interruption_before_the_first_epoch(command, monkeypatch, small_networks, tmp_path, whole):
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(mnist_gan.Run, "record", interrupt)
+    code, _, err = command("--data", whole[0], "--output-dir", tmp_path)
+    assert code == 130
+    assert "no epoch is saved yet, start again with: " in err and "--resume" not in err
+
+
+REFUSED = {
+    "another batch size": ({"batch_size": 32}, "batch_size was 64, now 32"),
+    "another seed": ({"seed": 4}, "seed was 3, now 4"),
+    "a limit": ({"limit": 100}, "limit was None, now 100"),
+    "both": ({"seed": 4, "batch_size": 32}, "batch_size was 64, now 32; seed was 3, now 4"),
+}
+
+
+@pytest.fixture
+def stopped(whole, tmp_path):
+    """Return a copy of the finished run, and a function that tells whether it is untouched."""
+    folder = tmp_path / "out"
+    shutil.copytree(whole[1], folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    return folder, lambda: {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_resume_with_other_arguments_is_refused(whole, stopped, case):
+    changes, message = REFUSED[case]
+    folder, untouched = stopped
+    with pytest.raises(ValueError, match=f"checkpoint.npz is of another run: {message}$"):
+        run(6, whole[0], folder, resume=True, **changes)
+    assert untouched()
+
+
+def test_resume_with_other_data_is_refused(whole, stopped, tmp_path):
+    folder, untouched = stopped
+    with np.load(whole[0]) as archive:
+        arrays = dict(archive)
+    arrays["x_train"][-1, -1, -1] ^= 1  # the smallest possible difference
+    np.savez(tmp_path / "other.npz", **arrays)
+    with pytest.raises(ValueError, match="data was .*data.npz.*other.npz"):
+        run(6, tmp_path / "other.npz", folder, resume=True)
+    assert untouched()
+
+
+def test_resume_with_other_layers_is_refused(whole, stopped, monkeypatch):
+    folder, untouched = stopped
+    get_generator = mnist_gan.get_generator
+
+    def get_other_generator(optimizer):
+        generator = get_generator(optimizer)
+        generator.pop()
+        generator.add(mnist_gan.Dense(500))
+        generator.add(mnist_gan.Dense(784, activation="tanh"))
+        generator.compile(loss="binary_crossentropy", optimizer=optimizer)
+        return generator
+
+    monkeypatch.setattr(mnist_gan, "get_generator", get_other_generator)
+    with pytest.raises(ValueError, match="checkpoint.npz is of networks with other layers"):
+        run(6, whole[0], folder, resume=True)
+    assert untouched()
+
+
+@pytest.mark.parametrize("keep", [0, 100, 0.5, 0.9999])
+def test_a_truncated_checkpoint_is_refused(command, whole, stopped, keep):
+    folder, _ = stopped
+    path = folder / "checkpoint.npz"
+    size = path.stat().st_size
+    os.truncate(path, int(keep * size) if keep < 1 else keep)
+    before = {p.name: p.read_bytes() for p in folder.iterdir()}
+    code, _, err = command(
+        *("--resume", "--data", whole[0], "--batch-size", 64, "--seed", 3, "--output-dir", folder)
+    )
+    assert code == 2 and err.count("\n") == 1
+    assert f"error: {path} is not a whole checkpoint" in err
+    assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
+
+
+def test_a_missing_checkpoint_is_refused(command, whole, tmp_path):
+    code, _, err = command("--resume", "--data", whole[0], "--output-dir", tmp_path / "none")
+    assert code == 2 and "checkpoint.npz: no checkpoint to resume from" in err
+    assert not (tmp_path / "none").exists()
+
+
+def test_a_new_run_moves_the_earlier_one_aside(whole, stopped, small_networks, capsys):
+    folder, _ = stopped
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    kept = {"notes.txt": b"mine", "gan_generated_image_epoch_best.png": b"mine too"}
+    for name, content in kept.items():
+        (folder / name).write_bytes(content)
+    for number in (1, 2):
+        run(1, whole[0], folder)
+        assert f"its files are now in {folder / f'run_{number}'}" in capsys.readouterr().out
+    first = {path.name: path.read_bytes() for path in (folder / "run_1").iterdir()}
+    assert first == before
+    for name, content in kept.items():
+        assert (folder / name).read_bytes() == content
+    assert len(list((folder / "run_2").iterdir())) == 7
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_loss_that_is_not_finite_stops_the_run(
+    command, monkeypatch, small_networks, tmp_path, whole, value
+):
+    record, calls = mnist_gan.Run.record, []
+
+    def poisoned(self, bar, d_loss, g_loss):
+        calls.append(1)  # three steps an epoch: the fifth is the second of epoch 2
+        record(self, bar, d_loss, value if len(calls) == 5 else g_loss)
+
+    monkeypatch.setattr(mnist_gan.Run, "record", poisoned)
+    code, out, err = command("--data", whole[0], "--batch-size", 64, "--output-dir", tmp_path)
+    assert code == 1
+    assert "mnist_gan.py: error: epoch 2, step 2: " in err and str(value) in err
+    assert "Traceback" not in err
+    assert run_state(tmp_path)[0] == 1
+
+
+@pytest.mark.skipif(os.name == "nt", reason="limits and mounts of POSIX")
+def test_a_full_disk(command, tmp_path, whole):
+    """On a small disk of its own where one may be mounted, else by a limit on the size of files."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    arguments = ["--data", whole[0], "--batch-size", 64, "--seed", 3, "--sample-every", 2]
+    arguments += ["--output-dir", folder]
+    mount = ["mount", "-t", "tmpfs", "-o", "size=60m", "tmpfs", str(folder)]
+    mounted = subprocess.run(mount, capture_output=True).returncode == 0
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        assert command(*arguments, "--epochs", 1)[0] == 0
+        before = (folder / "checkpoint.npz").read_bytes()
+        if not mounted:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (20_000_000, limits[1]))
+        code, _, err = command(*arguments, "--epochs", 4, "--resume")
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        cause = "No space left on device" if mounted else "File too large"
+        last = err.splitlines()[-1]
+        assert code == 1 and f"{folder / 'checkpoint.npz'} could not be written: {cause}" in last
+        assert "continue with: " in last and "Traceback" not in err
+        assert (folder / "checkpoint.npz").read_bytes() == before
+        assert not (folder / "part-checkpoint.npz").exists()
+        if mounted:
+            subprocess.run(["mount", "-o", "remount,size=200m", str(folder)], check=True)
+        assert command(*arguments, "--epochs", 4, "--resume")[0] == 0
+        check_equal_runs(whole[1], folder)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        if mounted:
+            subprocess.run(["umount", str(folder)], check=True)
+
+
+def test_a_folder_that_is_gone(command, monkeypatch, small_networks, tmp_path, whole):
+    folder = tmp_path / "out"
+    record = mnist_gan.Run.record
+
+    def record_and_remove(self, *arguments):
+        record(self, *arguments)
+        shutil.rmtree(folder, ignore_errors=True)
+
+    monkeypatch.setattr(mnist_gan.Run, "record", record_and_remove)
+    code, _, err = command("--data", whole[0], "--output-dir", folder)
+    last = err.splitlines()[-1]
+    assert code == 1 and f"{folder} was moved or deleted" in last and "Traceback" not in err
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux's /proc")
+def test_memory_does_not_grow(monkeypatch, tmp_path, whole):
+    resident = []
+    save = mnist_gan.Run.save
+
+    def save_and_measure(self):
+        save(self)
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        resident.append(pages * resource.getpagesize() / 2**20)
+
+    monkeypatch.setattr(mnist_gan.Run, "save", save_and_measure)
+    run(30, whole[0], tmp_path, sample_every=1)
+    print(f"resident after epoch 5 {resident[4]:.0f} MiB, after epoch 30 {resident[29]:.0f} MiB")
+    assert resident[29] < 1.02 * resident[4]

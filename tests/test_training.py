@@ -1,0 +1,194 @@
+"""What training does: learns, alternates, is reproducible, and leaves the files it promises."""
+
+import csv
+import json
+
+import keras
+import numpy as np
+import pytest
+from conftest import run_python, run_script
+
+import mnist_gan
+
+
+@pytest.fixture
+def networks(monkeypatch):
+    """Collect the networks that `train` makes: a list of (generator, discriminator, gan)."""
+    made = []
+    get_gan_network = mnist_gan.get_gan_network
+
+    def get_and_keep(discriminator, random_dim, generator, optimizer):
+        gan = get_gan_network(discriminator, random_dim, generator, optimizer)
+        made.append((generator, discriminator, gan))
+        return gan
+
+    monkeypatch.setattr(mnist_gan, "get_gan_network", get_and_keep)
+    return made
+
+
+def weights(network):
+    return np.concatenate([weight.ravel() for weight in network.get_weights()])
+
+
+def test_it_learns_the_data(networks, monkeypatch, tmp_path):
+    arrays = mnist_gan.load_mnist_data("drawn")
+    monkeypatch.setattr(mnist_gan, "load_mnist_data", lambda data: arrays)
+    mnist_gan.train(2, limit=16_000, output_dir=tmp_path)
+    data = arrays[0].mean(axis=0)
+    noise = np.random.RandomState(5).normal(0, 1, (500, 100))
+
+    def correlation(generator):
+        return np.corrcoef(generator.predict_on_batch(noise).mean(axis=0), data)[0, 1]
+
+    trained = networks[0][0]
+    untrained = mnist_gan.get_generator(mnist_gan.get_optimizer())
+    print(f"correlation {correlation(trained):.3f}, untrained {correlation(untrained):.3f}")
+    assert correlation(trained) > 0.7
+    assert abs(correlation(untrained)) < 0.5
+
+
+@pytest.mark.parametrize("xla", [True, False], ids=["xla", "no xla"])
+def test_each_network_changes_in_its_own_step_only(monkeypatch, xla):
+    monkeypatch.setattr(mnist_gan, "xla_works", lambda: xla)
+    adam = mnist_gan.get_optimizer()
+    generator = mnist_gan.get_generator(adam)
+    discriminator = mnist_gan.get_discriminator(adam)
+    gan = mnist_gan.get_gan_network(discriminator, mnist_gan.random_dim, generator, adam)
+    calls = []
+    train_on_batch = mnist_gan.train_on_batch
+
+    def step_without(skipped):
+        """Return a step in which one of the two trainings does nothing."""
+
+        def train_one(network, x, y):
+            calls.append(network)
+            return 0.0 if network is skipped else train_on_batch(network, x, y)
+
+        step = mnist_gan.get_train_step(generator, discriminator, gan, 8)
+        with monkeypatch.context() as patch:
+            patch.setattr(mnist_gan, "train_on_batch", train_one)
+            step.get_concrete_function()
+        return step
+
+    only_discriminator, only_generator = step_without(gan), step_without(discriminator)
+    batch = np.zeros((8, 100)), np.zeros((8, 784)), np.ones((8, 100))
+    for _ in range(3):
+        for step, changing, resting in (
+            (only_discriminator, discriminator, generator),
+            (only_generator, generator, discriminator),
+        ):
+            before = weights(changing), weights(resting)
+            step(*batch)
+            assert (weights(changing) != before[0]).any()
+            assert (weights(resting) == before[1]).all()
+    assert calls == [discriminator, gan] * 2  # each step was traced once, in this order
+
+
+def test_train_equals_the_loop_by_hand_dropout_included(networks, tmp_path, npz):
+    path = npz()
+    losses = mnist_gan.train(2, 64, data=path, seed=3, output_dir=tmp_path / "out")
+    images = mnist_gan.load_mnist_data(path)[0]
+
+    keras.utils.set_random_seed(3)
+    adam = mnist_gan.get_optimizer()
+    generator = mnist_gan.get_generator(adam)
+    discriminator = mnist_gan.get_discriminator(adam)
+    gan = mnist_gan.get_gan_network(discriminator, mnist_gan.random_dim, generator, adam)
+    by_hand = []
+    for _ in range(2 * (len(images) // 64)):
+        noise = np.random.normal(0, 1, size=[64, 100])
+        image_batch = images[np.random.randint(0, len(images), size=64)]
+        x = np.concatenate([image_batch, generator.predict_on_batch(noise)])
+        discriminator.trainable = True
+        d_loss = discriminator.train_on_batch(x, np.repeat([0.9, 0.0], 64))
+        noise = np.random.normal(0, 1, size=[64, 100])
+        discriminator.trainable = False
+        by_hand.append([d_loss, gan.train_on_batch(noise, np.ones(64))])
+    for name, expected in zip(("d_loss", "g_loss"), np.transpose(by_hand)):
+        assert losses[name] == pytest.approx(expected, rel=1e-3)
+
+
+def test_same_seed_same_bytes_other_seed_others(networks, tmp_path, npz):
+    path = npz()
+    runs = [
+        mnist_gan.train(1, 64, data=path, seed=seed, output_dir=tmp_path / str(i))
+        for i, seed in enumerate((3, 3, 4))
+    ]
+    for name in ("d_loss", "g_loss"):
+        assert np.array_equal(runs[0][name], runs[1][name])
+        assert not np.array_equal(runs[0][name], runs[2][name])
+    for same, other in ((1, True), (2, False)):
+        for network in range(2):
+            equal = weights(networks[0][network]) == weights(networks[same][network])
+            assert equal.all() if other else not equal.all()
+
+
+def test_history_and_arguments_by_position(small_networks, tmp_path, npz):
+    losses = mnist_gan.train(2, 100, data=npz(), output_dir=tmp_path / "out")
+    assert sorted(losses) == ["d_loss", "g_loss"]
+    for values in losses.values():
+        assert values.shape == (6,) and np.isfinite(values).all() and (values > 0).all()
+
+
+def test_swapped_functions_are_used(small_networks, monkeypatch, tmp_path, npz):
+    drawn = []
+    monkeypatch.setattr(
+        mnist_gan, "plot_generated_images", lambda epoch, *_, **__: drawn.append(epoch)
+    )
+    mnist_gan.train(7, 100, data=npz(), sample_every=3, output_dir=tmp_path)
+    assert drawn == [1, 3, 6]
+    generator = keras.models.load_model(tmp_path / "generator.keras")
+    assert generator.count_params() == 100 * 8 + 8 + 8 * 784 + 784
+
+
+def test_numpy_draws_are_the_tutorials(small_networks, tmp_path, npz):
+    """Pictures, saving and all else in `train` take nothing from NumPy's global generator."""
+    mnist_gan.train(2, 100, data=npz(), seed=5, sample_every=1, output_dir=tmp_path)
+    after = np.random.get_state()[1:3]
+    np.random.seed(5)
+    for _ in range(2 * 3):
+        np.random.normal(0, 1, size=[100, 100])
+        np.random.randint(0, 300, size=100)
+        np.random.normal(0, 1, size=[100, 100])
+    expected = np.random.get_state()[1:3]
+    assert np.array_equal(after[0], expected[0]) and after[1] == expected[1]
+
+
+def test_the_command_from_another_folder(tmp_path):
+    """The run that the README opens with, on a small part of the data."""
+    done = run_script("--data", "drawn", "--limit", "1280", "--epochs", "1", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["outputs"]
+    outputs = tmp_path / "outputs"
+    assert sorted(path.name for path in outputs.iterdir()) == [
+        "checkpoint.npz",
+        "gan_generated_image_epoch_1.png",
+        "gan_loss.csv",
+        "gan_loss.png",
+        "gan_training.gif",
+        "generator.keras",
+        "run.json",
+    ]
+    with open(outputs / "gan_loss.csv", newline="") as file:
+        (row,) = csv.DictReader(file)
+    assert list(row) == ["epoch", "d_loss", "g_loss", "seconds"]
+    assert row["epoch"] == "1"
+    for name in ("d_loss", "g_loss", "seconds"):
+        assert 0 < float(row[name]) < 100
+    line = f"epoch 1/1: d_loss {float(row['d_loss']):.3f}, g_loss {float(row['g_loss']):.3f}, "
+    assert done.stdout.startswith(line) and done.stdout.count("\n") == 1
+    assert "Epoch 1/1:   0%" in done.stderr  # the progress bar
+    assert "tensorflow" not in done.stderr.lower() and "onednn" not in done.stderr.lower()
+
+    about = json.loads((outputs / "run.json").read_text())
+    assert about["arguments"]["epochs"] == 1 and about["arguments"]["limit"] == 1280
+    assert about["data"]["source"] == "drawn digits" and about["data"]["images"] == 1280
+    assert about["versions"]["keras"] == keras.__version__
+
+    plain = (
+        "import sys, keras, numpy as np;"
+        "model = keras.models.load_model('outputs/generator.keras');"
+        "print(model.predict(np.zeros((2, 100)), verbose=0).shape, 'mnist_gan' in sys.modules)"
+    )
+    done = run_python(plain, cwd=tmp_path)
+    assert done.stdout.split("\n")[-2] == "(2, 784) False"
