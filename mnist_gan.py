@@ -574,6 +574,9 @@ def replacing(path):
 class Run:
     """The files of a run and the state to continue it from: what `train` leaves to the workshop."""
 
+    current = None  # the run that is training, for `interrupt`
+    signal_number = None  # of the signal that asks this run to stop
+
     def __init__(self, settings, x_train):
         """Check that a run with these settings and data can start or resume; write nothing."""
         self.settings = settings
@@ -635,6 +638,7 @@ class Run:
         about = describe_run(self.settings, self.images, self.data_sha256)
         with replacing(self.folder / "run.json") as part:
             part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        Run.current = self
         self.started = time.perf_counter()
 
     def restore(self, epoch, random_state, seconds, **_):
@@ -666,6 +670,8 @@ class Run:
 
     def record(self, bar, d_loss, g_loss):
         """Note a step's losses and show them; NotFiniteError if either is not finite."""
+        if self.signal_number:
+            raise KeyboardInterrupt(self.signal_number)
         d_loss, g_loss = float(d_loss), float(g_loss)
         if not (math.isfinite(d_loss) and math.isfinite(g_loss)):
             step = len(self.losses["d_loss"]) % (self.images // self.settings["batch_size"]) + 1
@@ -850,16 +856,19 @@ def how_to_continue(output_dir):
     return f"no epoch is saved yet, start again with: {shlex.join(command)}"
 
 
-def terminate(signal_number, frame):
-    """End as Ctrl-C does."""
-    raise KeyboardInterrupt(signal_number)
+def interrupt(signal_number, frame):
+    """Stop at once, or after the step if a run is training: no library is then cut short."""
+    if not Run.current:
+        raise KeyboardInterrupt(signal_number)
+    Run.current.signal_number = signal_number
 
 
 def main():
     """Run the command line; return its exit code."""
     arguments = parse_arguments()
-    signal.signal(signal.SIGINT, terminate)
-    signal.signal(signal.SIGTERM, terminate)
+    Run.current = None
+    signal.signal(signal.SIGINT, interrupt)
+    signal.signal(signal.SIGTERM, interrupt)
     warnings.formatwarning = lambda message, *_, **__: f"mnist_gan.py: warning: {message}\n"
     output_dir = arguments["output_dir"]
     try:

@@ -33,7 +33,7 @@ def weights(network):
 def test_it_learns_the_data(networks, monkeypatch, tmp_path):
     arrays = mnist_gan.load_mnist_data("drawn")
     monkeypatch.setattr(mnist_gan, "load_mnist_data", lambda data: arrays)
-    mnist_gan.train(2, limit=16_000, output_dir=tmp_path)
+    mnist_gan.train(2, limit=19_200, output_dir=tmp_path)
     data = arrays[0].mean(axis=0)
     noise = np.random.RandomState(5).normal(0, 1, (500, 100))
 
@@ -108,19 +108,18 @@ def test_train_equals_the_loop_by_hand_dropout_included(networks, tmp_path, npz)
         assert losses[name] == pytest.approx(expected, rel=1e-3)
 
 
-def test_same_seed_same_bytes_other_seed_others(networks, tmp_path, npz):
-    path = npz()
-    runs = [
-        mnist_gan.train(1, 64, data=path, seed=seed, output_dir=tmp_path / str(i))
-        for i, seed in enumerate((3, 3, 4))
-    ]
+def test_same_seed_same_bytes_other_seed_others(networks, monkeypatch, tmp_path, npz):
+    arguments = {"epochs": 1, "batch_size": 64, "data": npz()}
+    first = mnist_gan.train(**arguments, seed=3, output_dir=tmp_path / "first")
+    same = mnist_gan.train(**arguments, seed=3, output_dir=tmp_path / "same")
+    monkeypatch.setattr(mnist_gan, "xla_works", lambda: False)  # saves time only
+    other = mnist_gan.train(**arguments, seed=4, output_dir=tmp_path / "other")
     for name in ("d_loss", "g_loss"):
-        assert np.array_equal(runs[0][name], runs[1][name])
-        assert not np.array_equal(runs[0][name], runs[2][name])
-    for same, other in ((1, True), (2, False)):
-        for network in range(2):
-            equal = weights(networks[0][network]) == weights(networks[same][network])
-            assert equal.all() if other else not equal.all()
+        assert np.array_equal(first[name], same[name])
+        assert not np.isclose(first[name], other[name], rtol=1e-3).all()
+    for network in range(2):
+        assert (weights(networks[0][network]) == weights(networks[1][network])).all()
+        assert not np.allclose(weights(networks[0][network]), weights(networks[2][network]))
 
 
 def test_history_and_arguments_by_position(small_networks, tmp_path, npz):
