@@ -603,16 +603,17 @@ class Run:
             with np.load(path, allow_pickle=False) as archive:
                 saved = dict(archive)
             saved["about"] = json.loads(str(saved["about"]))
+            then, data_sha256 = saved["about"]["settings"], saved["about"]["data_sha256"]
         except Exception as error:  # a damaged file can fail in any of zipfile, zlib and NumPy
             raise ValueError(f"{path} is not a whole checkpoint: {one_line(error)}") from error
 
-        then, now = saved["about"]["settings"], self.settings
+        now = self.settings
         differences = [
             f"{name} was {then[name]}, now {now[name]}"
             for name in ("batch_size", "limit", "seed")
             if then[name] != now[name]
         ]
-        if saved["about"]["data_sha256"] != self.data_sha256:
+        if data_sha256 != self.data_sha256:
             differences.append(f"data was {then['data']!r}, now {now['data']!r} with other images")
         if differences:
             raise ValueError(f"{path} is of another run: {'; '.join(differences)}")
@@ -750,14 +751,14 @@ def make_writable(folder):
 
 def describe_run(settings, images, data_sha256):
     """Return what it takes to make the pictures of a run again, for `run.json`."""
-    source = {"auto": "drawn digits", "drawn": "drawn digits"}.get(settings["data"])
+    source = {"auto": "not MNIST"}.get(settings["data"], settings["data"])
     if data_sha256 == MNIST_SHA256:
         source = "MNIST"
     packages = ("keras", "tensorflow", "numpy", "matplotlib", "pillow", "tqdm")
     gpus = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
     return {
         "arguments": settings,
-        "data": {"source": source or settings["data"], "images": images, "sha256": data_sha256},
+        "data": {"source": source, "images": images, "sha256": data_sha256},
         "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
         "device": {
             "platform": platform.platform(),
@@ -871,24 +872,23 @@ def main():
     signal.signal(signal.SIGTERM, interrupt)
     warnings.formatwarning = lambda message, *_, **__: f"mnist_gan.py: warning: {message}\n"
     output_dir = arguments["output_dir"]
+    generating = arguments.pop("generate")
     try:
-        if arguments.pop("generate"):
+        if generating:
             print(f"saved {generate(output_dir, arguments['seed'])}")
         else:
             train(**arguments)
     except KeyboardInterrupt as interruption:
-        print(f"mnist_gan.py: interrupted; {how_to_continue(output_dir)}", file=sys.stderr)
+        hint = "" if generating else f"; {how_to_continue(output_dir)}"
+        print(f"mnist_gan.py: interrupted{hint}", file=sys.stderr)
         return 128 + interruption.args[0]
-    except NotFiniteError as error:
-        print(f"mnist_gan.py: error: {error}", file=sys.stderr)
-        return 1
     except SaveError as error:
-        hint = f"mend that, then {how_to_continue(output_dir)}"
-        print(f"mnist_gan.py: error: {error}; {hint}", file=sys.stderr)
+        hint = "" if generating else f"; mend that, then {how_to_continue(output_dir)}"
+        print(f"mnist_gan.py: error: {error}{hint}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:
         print(f"mnist_gan.py: error: {one_line(error)}", file=sys.stderr)
-        return 2
+        return 1 if isinstance(error, NotFiniteError) else 2
     return 0
 
 

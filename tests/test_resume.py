@@ -269,6 +269,14 @@ def test_a_truncated_checkpoint_is_refused(command, whole, stopped, keep):
     assert {p.name: p.read_bytes() for p in folder.iterdir()} == before
 
 
+def test_a_foreign_checkpoint_is_refused(whole, stopped):
+    folder, _ = stopped
+    for arrays in ({"x": np.zeros(3)}, {"about": "{}"}, {"about": "rubbish"}):
+        np.savez(folder / "checkpoint.npz", **arrays)
+        with pytest.raises(ValueError, match="is not a whole checkpoint"):
+            run(6, whole[0], folder, resume=True)
+
+
 def test_a_missing_checkpoint_is_refused(command, whole, tmp_path):
     code, _, err = command("--resume", "--data", whole[0], "--output-dir", tmp_path / "none")
     assert code == 2 and "checkpoint.npz: no checkpoint to resume from" in err

@@ -181,7 +181,7 @@ def test_the_command_from_another_folder(tmp_path):
 
     about = json.loads((outputs / "run.json").read_text())
     assert about["arguments"]["epochs"] == 1 and about["arguments"]["limit"] == 1280
-    assert about["data"]["source"] == "drawn digits" and about["data"]["images"] == 1280
+    assert about["data"]["source"] == "drawn" and about["data"]["images"] == 1280
     assert about["versions"]["keras"] == keras.__version__
 
     plain = (
