@@ -18,6 +18,7 @@ The GAN comes first, in the tutorial's order. Below the line "The workshop" stan
 
 import argparse
 import contextlib
+import functools
 import hashlib
 import io
 import json
@@ -32,6 +33,7 @@ import sys
 import tempfile
 import time
 import warnings
+import zipfile
 from array import array
 from importlib.metadata import version
 from numbers import Integral
@@ -52,6 +54,7 @@ with open(os.devnull, "w") as nowhere, os.fdopen(os.dup(2), "w") as stderr:
         import tensorflow as tf
     finally:
         os.dup2(stderr.fileno(), 2)
+tf.get_logger().setLevel("ERROR")  # or it grumbles from the fifth training in a notebook on
 
 import matplotlib
 import numpy as np
@@ -111,7 +114,7 @@ def get_optimizer():
 
     Learning rate and beta_1 are those of Radford et al., "Unsupervised Representation Learning with
     Deep Convolutional GANs", 2015. Sharing one instance is part of what the tutorial computes:
-    Adam's step counter then advances twice a step, once for each network.
+    Adam's step counter then advances twice a step, for the discriminator and for the generator.
     """
     return Adam(learning_rate=0.0002, beta_1=0.5)
 
@@ -142,7 +145,8 @@ def get_discriminator(optimizer):
     """Return the discriminator: images (batch, 784) -> probability (batch, 1) that each is real.
 
     1,460,225 parameters; compiled with binary cross-entropy and `optimizer`. Dropout keeps it from
-    learning the training images by heart; it is active in training only.
+    learning the training images by heart; it is active in training only. The class is Keras's with
+    other random bits, see the workshop.
     """
     discriminator = Sequential(name="discriminator")
     discriminator.add(Input(shape=(784,)))
@@ -194,7 +198,7 @@ def plot_generated_images(
 
     examples: how many digits; dim: rows and columns; figsize: inches, at 100 pixels each.
     Every call with the same `examples` uses the same noise, from a random generator of its own.
-    Raises OSError where the file cannot be written.
+    Raises OSError where the file cannot be written, ValueError where `dim` has too few places.
     """
     generated_images = generator.predict_on_batch(picture_noise(examples))  # (examples, 784)
     path = Path(output_dir, f"gan_generated_image_epoch_{epoch}.png")
@@ -221,6 +225,7 @@ def get_train_step(generator, discriminator, gan, batch_size):
     y_dis[:batch_size] = 0.9
     y_gen = np.ones(batch_size)
 
+    # TensorFlow runs these lines once, to record the operations; `trainable` is read at that time.
     def train_step(noise, image_batch, fresh_noise):
         # The discriminator learns to tell the real images from the generator's fakes.
         generated_images = generator(noise, training=False)
@@ -274,7 +279,7 @@ def train(
     """
     settings = check_settings(**locals())
     x_train, y_train, x_test, y_test = load_mnist_data(data)
-    run = Run(settings, x_train)
+    run = Run(settings, x_train)  # checks, shows, saves and resumes: see the workshop
     x_train = x_train[:limit]
     batch_count = x_train.shape[0] // batch_size
 
@@ -330,6 +335,7 @@ class Dropout(keras.layers.Dropout):
         return tf.where(keep, inputs / (1 - self.rate), 0.0)
 
 
+@functools.cache
 def xla_works():
     """Tell whether this TensorFlow has the XLA compiler: on some platforms it is built without."""
     try:
@@ -366,7 +372,9 @@ def fetch_mnist(or_draw):
         remedy = "connect once, or name a copy of mnist.npz with --data PATH"
         if not or_draw:
             raise OSError(f"{reason}; {remedy}") from error
-        warnings.warn(f"{reason}; using drawn digits. For MNIST, {remedy}", stacklevel=3)
+        with warnings.catch_warnings():
+            warnings.simplefilter("always")  # in a notebook too, where Python would warn only once
+            warnings.warn(f"{reason}; using drawn digits. For MNIST, {remedy}", stacklevel=3)
         return draw_digits()
     finally:
         socket.setdefaulttimeout(timeout)
@@ -378,6 +386,8 @@ def read_npz(path):
         raise FileNotFoundError(f"data {str(path)!r}: no such file, and not auto, mnist or drawn")
     if Path(path).is_dir():
         raise ValueError(f"data {str(path)!r} is a folder, not an .npz file like Keras's")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"data {str(path)!r} is not a whole .npz file like Keras's")
     arrays = {}
     try:
         with np.load(path, allow_pickle=False) as archive:
@@ -408,7 +418,7 @@ def draw_digits(train=60_000, test=10_000):
     """Return stand-ins for MNIST in its shapes and dtypes: printed digits, warped like handwriting.
 
     Each takes a font and a random size, rotation, slant, stretch and place. As in MNIST, a digit is
-    about 20 pixels high and its centre of mass lies in the middle of 28 x 28.
+    about 20 pixels high and its centre of mass lies in the middle of 28 x 28, or nearly so.
     """
     random = np.random.RandomState(0)  # of its own: the same digits in every run
     count = train + test
@@ -528,8 +538,14 @@ def save_gif(path, frames):
 
 def progress_bar(epoch, epochs, batch_count):
     """Return tqdm's bar over the steps of an epoch; into a log file it writes every 30 s only."""
-    interval = 0.1 if sys.stderr.isatty() else 30
-    return tqdm(range(batch_count), f"Epoch {epoch}/{epochs}", leave=False, mininterval=interval)
+    return tqdm(
+        range(batch_count),
+        desc=f"Epoch {epoch}/{epochs}",
+        leave=False,
+        mininterval=0.1 if sys.stderr.isatty() else 30,
+        # Without the steps a second, which would leave no room for a bar in 80 columns.
+        bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
+    )
 
 
 # ---------------------------------------------------------------------------------------------
@@ -598,7 +614,7 @@ class Run:
         """Return the arrays of the checkpoint; ValueError if it is damaged or of another run."""
         path = self.folder / "checkpoint.npz"
         if not path.exists():
-            raise FileNotFoundError(f"{path}: no checkpoint to resume from; start without --resume")
+            raise FileNotFoundError(f"{path}: no checkpoint to resume from; start a new run")
         try:
             with np.load(path, allow_pickle=False) as archive:
                 saved = dict(archive)
@@ -614,7 +630,9 @@ class Run:
             if then[name] != now[name]
         ]
         if data_sha256 != self.data_sha256:
-            differences.append(f"data was {then['data']!r}, now {now['data']!r} with other images")
+            differences.append(
+                f"data was {then['data']!r}, now {now['data']!r} with other images, see --data"
+            )
         if differences:
             raise ValueError(f"{path} is of another run: {'; '.join(differences)}")
         return saved
@@ -632,6 +650,7 @@ class Run:
             if self.epoch >= self.settings["epochs"]:
                 print(f"{self.epoch} epochs are done; to go on, ask for more with --epochs")
                 return
+            print(f"going on after epoch {self.epoch}")
         else:
             make_writable(self.folder)
             self.move_earlier_run()
@@ -639,6 +658,7 @@ class Run:
         about = describe_run(self.settings, self.images, self.data_sha256)
         with replacing(self.folder / "run.json") as part:
             part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
+        self.mark = (self.folder / "run.json").stat().st_mtime_ns
         Run.current = self
         self.started = time.perf_counter()
 
@@ -686,8 +706,9 @@ class Run:
 
     def save(self):
         """End an epoch: bring the output files up to date, the checkpoint last, and report."""
-        if not (self.folder / "run.json").exists():
-            raise SaveError(f"{self.folder} was moved or deleted during the run")
+        mark = self.folder / "run.json"
+        if not mark.exists() or mark.stat().st_mtime_ns != self.mark:
+            raise SaveError(f"{self.folder} was moved, deleted, or taken over by another run")
         self.epoch += 1
         images = self.generator.predict_on_batch(picture_noise(100))
         self.frames.append(draw_frame(images, self.epoch))
@@ -849,10 +870,12 @@ def parse_arguments():
     return vars(parser.parse_args())
 
 
-def how_to_continue(output_dir):
+def how_to_continue():
     """Return the command that goes on with an interrupted run."""
     command = [part for part in sys.orig_argv if part != "--resume"]
-    if (Path(output_dir) / "checkpoint.npz").exists():
+    # A checkpoint from before this run opened the folder is of another run.
+    saved = Run.current and (Run.current.folder / "checkpoint.npz").exists()
+    if saved or "--resume" in sys.orig_argv:
         return f"continue with: {shlex.join([*command, '--resume'])}"
     return f"no epoch is saved yet, start again with: {shlex.join(command)}"
 
@@ -878,12 +901,13 @@ def main():
             print(f"saved {generate(output_dir, arguments['seed'])}")
         else:
             train(**arguments)
+            print(f"done: the results are in {output_dir}")
     except KeyboardInterrupt as interruption:
-        hint = "" if generating else f"; {how_to_continue(output_dir)}"
+        hint = "" if generating else f"; {how_to_continue()}"
         print(f"mnist_gan.py: interrupted{hint}", file=sys.stderr)
         return 128 + interruption.args[0]
     except SaveError as error:
-        hint = "" if generating else f"; mend that, then {how_to_continue(output_dir)}"
+        hint = "" if generating else f"; mend that, then {how_to_continue()}"
         print(f"mnist_gan.py: error: {error}{hint}", file=sys.stderr)
         return 1
     except (ValueError, OSError) as error:

@@ -44,6 +44,12 @@ def test_offline_auto_draws_and_says_so():
     assert socket.getdefaulttimeout() == timeout
 
 
+def test_offline_says_so_every_time():
+    for _ in range(2):
+        with pytest.warns(UserWarning, match="drawn digits"):
+            mnist_gan.load_mnist_data("auto")
+
+
 def test_offline_mnist_is_an_error():
     with pytest.raises(OSError, match="Name or service not known.*--data PATH"):
         mnist_gan.load_mnist_data("mnist")

@@ -175,7 +175,8 @@ def test_the_command_from_another_folder(tmp_path):
     for name in ("d_loss", "g_loss", "seconds"):
         assert 0 < float(row[name]) < 100
     line = f"epoch 1/1: d_loss {float(row['d_loss']):.3f}, g_loss {float(row['g_loss']):.3f}, "
-    assert done.stdout.startswith(line) and done.stdout.count("\n") == 1
+    assert done.stdout.startswith(line) and done.stdout.count("\n") == 2
+    assert done.stdout.endswith("done: the results are in outputs\n")
     assert "Epoch 1/1:   0%" in done.stderr  # the progress bar
     assert "tensorflow" not in done.stderr.lower() and "onednn" not in done.stderr.lower()
 
