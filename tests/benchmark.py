@@ -324,13 +324,12 @@ def run_inside(epochs):
     timed(mnist_gan.Run, "write_checkpoint", "checkpoint")
     timed(mnist_gan.Run, "save", "save")
     save, mnist_gan.Run.save = mnist_gan.Run.save, save_and_note
-    mnist_gan.train(epochs, data="drawn", sample_every=2)
+    mnist_gan.train(epochs, data="drawn")
 
-    shares = []  # an epoch: all, the files and pictures
+    shares = []  # of each epoch after the first: all, the files
     for e, ((begun, first), (ended, last)) in enumerate(zip(ends[:-1], ends[1:]), start=1):
         steps = sum(spent["step"][first:last])
-        files = spent["save"][e] + (spent["picture"][(e + 1) // 2] if e % 2 else 0)
-        shares.append([(ended - begun) / steps - 1, files / steps])
+        shares.append([(ended - begun) / steps - 1, spent["save"][e] / steps])
     whole, files = np.median(shares, axis=0)
     step, seconds = np.median(spent["step"]), np.median(np.diff([end for end, _ in ends]))
     checkpoint, picture = np.median(spent["checkpoint"]), np.median(spent["picture"])
@@ -342,7 +341,7 @@ def run_inside(epochs):
         f"an epoch {seconds:.1f} s, a step {step * 1000:.1f} ms; besides the steps {whole:.1%}:",
         end=" ",
     )
-    print(f"{files:.1%} files and pictures, {whole - files:.1%} draws, batches and bar")
+    print(f"{files:.1%} files, {whole - files:.1%} draws, batches and bar")
     print(f"a picture {picture:.2f} s, a checkpoint {checkpoint:.2f} s or", end=" ")
     print(f"{checkpoint / seconds:.1%} of an epoch; peak memory {peak:.0f} MiB")
 

@@ -145,22 +145,19 @@ def start(folder, path, *arguments):
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("number, code", [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-def test_interruption(whole, tmp_path, number, code):
+def test_interruption(whole, tmp_path):
     process = start(tmp_path, whole[0])
     assert process.stdout.readline().startswith("epoch 1/2000")
     begun = time.monotonic()
-    process.send_signal(number)
+    process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=60)
     assert time.monotonic() - begun < 10  # a second or so; this machine may be busy
-    assert process.returncode == code
+    assert process.returncode == 130
     last = err.splitlines()[-1]
     assert last.startswith("mnist_gan.py: interrupted; continue with: ")
     assert "Traceback" not in err
     assert not [path for path in tmp_path.iterdir() if path.name.startswith("part-")]
 
-    if number == signal.SIGTERM:
-        return
     command = shlex.split(last.partition("continue with: ")[2])
     assert command[-1] == "--resume"
     command[command.index("2000")] = "1"  # whatever is done is enough

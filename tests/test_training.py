@@ -33,7 +33,7 @@ def weights(network):
 def test_it_learns_the_data(networks, monkeypatch, tmp_path):
     arrays = mnist_gan.load_mnist_data("drawn")
     monkeypatch.setattr(mnist_gan, "load_mnist_data", lambda data: arrays)
-    mnist_gan.train(2, limit=19_200, output_dir=tmp_path)
+    mnist_gan.train(2, 48, limit=7_200, output_dir=tmp_path)
     data = arrays[0].mean(axis=0)
     noise = np.random.RandomState(5).normal(0, 1, (500, 100))
 
