@@ -18,7 +18,6 @@ The GAN comes first, in the tutorial's order. Below the line "The workshop" stan
 
 import argparse
 import contextlib
-import functools
 import hashlib
 import io
 import json
@@ -335,7 +334,6 @@ class Dropout(keras.layers.Dropout):
         return tf.where(keep, inputs / (1 - self.rate), 0.0)
 
 
-@functools.cache
 def xla_works():
     """Tell whether this TensorFlow has the XLA compiler: on some platforms it is built without."""
     try:

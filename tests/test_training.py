@@ -84,6 +84,22 @@ def test_each_network_changes_in_its_own_step_only(monkeypatch, xla):
     assert calls == [discriminator, gan] * 2  # each step was traced once, in this order
 
 
+def test_a_tensorflow_without_xla(monkeypatch, tmp_path, npz, capfd):
+    """As such a build behaves: compiling raises, and all else works."""
+    function = mnist_gan.tf.function
+
+    def function_without_xla(*arguments, jit_compile=None, **options):
+        if jit_compile:
+            raise mnist_gan.tf.errors.UnimplementedError(None, None, "no XLA on this platform")
+        return function(*arguments, **options)
+
+    monkeypatch.setattr(mnist_gan.tf, "function", function_without_xla)
+    losses = mnist_gan.train(1, 100, data=npz(), output_dir=tmp_path / "out")
+    assert np.isfinite(losses["d_loss"]).all()
+    assert "XLA" not in "".join(capfd.readouterr())
+    assert json.loads((tmp_path / "out" / "run.json").read_text())["device"]["xla"] is False
+
+
 def test_train_equals_the_loop_by_hand_dropout_included(networks, tmp_path, npz):
     path = npz()
     losses = mnist_gan.train(2, 64, data=path, seed=3, output_dir=tmp_path / "out")
