@@ -534,9 +534,13 @@ def save_gif(path, frames):
         first.save(part, save_all=True, append_images=others, duration=durations, loop=0)
 
 
+@contextlib.contextmanager
 def progress_bar(epoch, epochs, batch_count):
-    """Return tqdm's bar over the steps of an epoch; into a log file it writes every 30 s only."""
-    return tqdm(
+    """Give tqdm's bar over the steps of an epoch; into a log file it writes every 30 s only.
+
+    Meanwhile TensorFlow computes a step while Python draws the numbers for the next.
+    """
+    bar = tqdm(
         range(batch_count),
         desc=f"Epoch {epoch}/{epochs}",
         leave=False,
@@ -544,6 +548,12 @@ def progress_bar(epoch, epochs, batch_count):
         # Without the steps a second, which would leave no room for a bar in 80 columns.
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
     )
+    with bar:
+        tf.config.experimental.set_synchronous_execution(False)
+        try:
+            yield bar
+        finally:
+            tf.config.experimental.set_synchronous_execution(True)  # waits for the last step
 
 
 # ---------------------------------------------------------------------------------------------
@@ -604,6 +614,7 @@ class Run:
             )
         self.epoch = 0  # epochs done
         self.losses = {"d_loss": array("f"), "g_loss": array("f")}  # a value a step
+        self.waiting = []  # losses of the step that is under way
         self.seconds = []  # a value an epoch
         self.frames = []  # PNG bytes, one an epoch
         self.saved = self.read_checkpoint() if settings["resume"] else None
@@ -688,12 +699,22 @@ class Run:
             print(f"{self.folder} held an earlier run; its files are now in {target}")
 
     def record(self, bar, d_loss, g_loss):
-        """Note a step's losses and show them; NotFiniteError if either is not finite."""
+        """Note the losses of the step before, and at the end of an epoch these ones as well.
+
+        Looking at a step's losses waits for them; those of the step before are there.
+        """
         if self.signal_number:
             raise KeyboardInterrupt(self.signal_number)
+        self.waiting.append((d_loss, g_loss))
+        steps = self.images // self.settings["batch_size"]
+        last = (len(self.losses["d_loss"]) + len(self.waiting)) % steps == 0
+        while len(self.waiting) > (0 if last else 1):
+            self.note(bar, len(self.losses["d_loss"]) % steps + 1, *self.waiting.pop(0))
+
+    def note(self, bar, step, d_loss, g_loss):
+        """Note a step's losses and show them; NotFiniteError if either is not finite."""
         d_loss, g_loss = float(d_loss), float(g_loss)
         if not (math.isfinite(d_loss) and math.isfinite(g_loss)):
-            step = len(self.losses["d_loss"]) % (self.images // self.settings["batch_size"]) + 1
             raise NotFiniteError(
                 f"epoch {self.epoch + 1}, step {step}: the losses are no longer finite "
                 f"(discriminator {d_loss}, generator {g_loss}); try another seed"

@@ -1,7 +1,7 @@
 """How fast is a training step, beside other ways to compute it, and what does a run cost besides?
 
     python tests/benchmark.py              the table of the README, about two minutes
-    python tests/benchmark.py --epochs 5   and a run of 5 epochs: start-up, overhead, memory
+    python tests/benchmark.py --epochs 3   and a run of 3 epochs: start-up, overhead, memory
 
 All variants take turns, so that a busy machine slows them alike: read the ratios. PyTorch and JAX
 take part where they are installed. Each computes the same step on batches of 128: two draws of
@@ -57,12 +57,21 @@ def draw_images(x_train):
 
 
 def this_script(x_train):
+    """Return the step as `train` takes it: the losses are those of the step before."""
     train_step = mnist_gan.get_train_step(*make_networks(), BATCH)
+    waiting = [(0.0, 0.0)]
 
     def step():
-        d_loss, g_loss = train_step(draw_noise(), draw_images(x_train), draw_noise())
+        waiting.append(train_step(draw_noise(), draw_images(x_train), draw_noise()))
+        d_loss, g_loss = waiting.pop(0)
         return float(d_loss), float(g_loss)
 
+    def round_of(steps):
+        with mnist_gan.progress_bar(1, 1, steps) as bar:
+            for _ in bar:
+                step()
+
+    step.round_of = round_of
     return step
 
 
@@ -259,8 +268,11 @@ def compare(rounds, steps):
     for _ in range(rounds):
         for name, step in variants.items():
             begun = time.perf_counter()
-            for _ in range(steps):
-                step()
+            if hasattr(step, "round_of"):
+                step.round_of(steps)
+            else:
+                for _ in range(steps):
+                    step()
             times[name].append((time.perf_counter() - begun) / steps * 1000)
 
     print(f"{rounds} rounds of {steps} steps, batch {BATCH}; XLA: {mnist_gan.xla_works()}\n")
@@ -296,7 +308,7 @@ def run_inside(epochs):
     """Run `train` and print where its time and memory go; the imports are done at this point."""
     imported = time.time() - float(os.environ["STARTED"])
     spent = {}  # seconds of each call
-    ends = []  # of the epochs: time, steps so far
+    ends = []  # of the epochs
 
     def timed(owner, name, label):
         function = getattr(owner, name)
@@ -309,47 +321,45 @@ def run_inside(epochs):
 
         setattr(owner, name, call)
 
-    def get_timed_train_step(*arguments):
-        holder = type("Holder", (), {"call": get_train_step(*arguments)})
-        timed(holder, "call", "step")
-        return holder.call
-
     def save_and_note(self):
         save(self)
-        ends.append((time.perf_counter(), len(spent["step"])))
+        ends.append(time.perf_counter())
 
-    get_train_step, mnist_gan.get_train_step = mnist_gan.get_train_step, get_timed_train_step
     timed(mnist_gan, "load_mnist_data", "data")
     timed(mnist_gan, "plot_generated_images", "picture")
     timed(mnist_gan.Run, "write_checkpoint", "checkpoint")
     timed(mnist_gan.Run, "save", "save")
     save, mnist_gan.Run.save = mnist_gan.Run.save, save_and_note
     mnist_gan.train(epochs, data="drawn")
-
-    shares = []  # of each epoch after the first: all, the files
-    for e, ((begun, first), (ended, last)) in enumerate(zip(ends[:-1], ends[1:]), start=1):
-        steps = sum(spent["step"][first:last])
-        shares.append([(ended - begun) / steps - 1, spent["save"][e] / steps])
-    whole, files = np.median(shares, axis=0)
-    step, seconds = np.median(spent["step"]), np.median(np.diff([end for end, _ in ends]))
-    checkpoint, picture = np.median(spent["checkpoint"]), np.median(spent["picture"])
     status = Path("/proc/self/status").read_text()
     peak = int(status.partition("VmHWM:")[2].split()[0]) / 2**10
-    print(f"imports {imported:.1f} s, data {spent['data'][0]:.1f} s", end=", ")
-    print(f"first step with compilation {spent['step'][0]:.1f} s")
+
+    # The bare step in the same process: no draws, no batches, no bar.
+    train_step = mnist_gan.get_train_step(*make_networks(), BATCH)
+    begun = time.perf_counter()
+    inputs = [mnist_gan.tf.random.normal([BATCH, n]) for n in (100, 784, 100)]
+    float(train_step(*inputs)[1])
+    first = time.perf_counter() - begun
+    begun = time.perf_counter()
+    for _ in range(468):
+        float(train_step(*inputs)[1])
+    steps = time.perf_counter() - begun
+
+    seconds, files = np.median(np.diff(ends)), np.median(spent["save"][1:])
+    checkpoint, picture = np.median(spent["checkpoint"]), np.median(spent["picture"])
+    print(f"imports {imported:.1f} s, data {spent['data'][0]:.1f} s, compilation {first:.1f} s")
     print(
-        f"an epoch {seconds:.1f} s, a step {step * 1000:.1f} ms; besides the steps {whole:.1%}:",
-        end=" ",
+        f"an epoch {seconds:.2f} s, 468 bare steps {steps:.2f} s: {seconds / steps - 1:.1%} more,"
     )
-    print(f"{files:.1%} files, {whole - files:.1%} draws, batches and bar")
-    print(f"a picture {picture:.2f} s, a checkpoint {checkpoint:.2f} s or", end=" ")
-    print(f"{checkpoint / seconds:.1%} of an epoch; peak memory {peak:.0f} MiB")
+    print(f"of which the files take {files / steps:.1%}; a picture {picture:.2f} s;", end=" ")
+    print(f"a checkpoint {checkpoint:.2f} s or {checkpoint / seconds:.1%} of an epoch;", end=" ")
+    print(f"peak memory {peak:.0f} MiB")
 
 
 def main():
     parser = argparse.ArgumentParser(description="Time the training step beside other ways.")
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=40, help="of each variant in a round")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--steps", type=int, default=30, help="of each variant in a round")
     parser.add_argument("--epochs", type=int, default=0, help="measure a whole run of so many, too")
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
