@@ -1,7 +1,7 @@
 """How fast is a training step, beside other ways to compute it, and what does a run cost besides?
 
     python tests/benchmark.py              the table of the README, about two minutes
-    python tests/benchmark.py --epochs 3   and a run of 3 epochs: start-up, overhead, memory
+    python tests/benchmark.py --epochs 5   and a run (Linux only): start-up, overhead, memory
 
 All variants take turns, so that a busy machine slows them alike: read the ratios. PyTorch and JAX
 take part where they are installed. Each computes the same step on batches of 128: two draws of
@@ -17,6 +17,7 @@ of the generator, and both losses as Python numbers.
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import subprocess
@@ -57,22 +58,34 @@ def draw_images(x_train):
 
 
 def this_script(x_train):
-    """Return the step as `train` takes it: the losses are those of the step before."""
+    """Return a function that takes so many steps as `train` does: losses are looked at one late."""
     train_step = mnist_gan.get_train_step(*make_networks(), BATCH)
-    waiting = [(0.0, 0.0)]
 
-    def step():
-        waiting.append(train_step(draw_noise(), draw_images(x_train), draw_noise()))
-        d_loss, g_loss = waiting.pop(0)
-        return float(d_loss), float(g_loss)
-
-    def round_of(steps):
+    def take(steps):
+        waiting = []
         with mnist_gan.progress_bar(1, 1, steps) as bar:
             for _ in bar:
-                step()
+                losses = train_step(draw_noise(), draw_images(x_train), draw_noise())
+                waiting.append(losses)
+                if len(waiting) > 1:
+                    look_at(*waiting.pop(0))
+            look_at(*waiting.pop(0))
 
-    step.round_of = round_of
-    return step
+    return take
+
+
+def look_at(d_loss, g_loss):
+    assert np.isfinite((float(d_loss), float(g_loss))).all()
+
+
+def repeated(step):
+    """Return a function that takes so many steps, one after the other."""
+
+    def take(steps):
+        for _ in range(steps):
+            look_at(*step())
+
+    return take
 
 
 def tutorials_loop(x_train, predict):
@@ -252,28 +265,24 @@ def compare(rounds, steps):
     x_train = mnist_gan.load_mnist_data("drawn")[0]
     variants = {
         "mnist_gan.py": this_script(x_train),
-        "literal port": tutorials_loop(x_train, "predict"),
-        "predict_on_batch": tutorials_loop(x_train, "predict_on_batch"),
-        "floor": matrix_products(),
+        "literal port": repeated(tutorials_loop(x_train, "predict")),
+        "predict_on_batch": repeated(tutorials_loop(x_train, "predict_on_batch")),
+        "floor": repeated(matrix_products()),
     }
     if find_spec("torch"):
-        variants["PyTorch"] = pytorch(x_train)
+        variants["PyTorch"] = repeated(pytorch(x_train))
     if find_spec("jax"):
-        variants["JAX"] = jax_jitted(x_train)
+        variants["JAX"] = repeated(jax_jitted(x_train))
 
     times = {name: [] for name in variants}
-    for name, step in variants.items():
-        for _ in range(5):  # compiles, and warms the caches
-            assert np.isfinite(step()).all(), name
+    order = list(variants)
+    for take in variants.values():
+        take(5)  # compiles
     for _ in range(rounds):
-        for name, step in variants.items():
-            begun = time.perf_counter()
-            if hasattr(step, "round_of"):
-                step.round_of(steps)
-            else:
-                for _ in range(steps):
-                    step()
-            times[name].append((time.perf_counter() - begun) / steps * 1000)
+        for name in order:
+            variants[name](3)  # warms the caches, and lets the threads of the one before rest
+            times[name].append(seconds(variants[name], steps) / steps * 1000)
+        order.append(order.pop(0))  # nobody always follows the same one
 
     print(f"{rounds} rounds of {steps} steps, batch {BATCH}; XLA: {mnist_gan.xla_works()}\n")
     print("| step | ms, median | of mnist_gan.py | of the floor |\n|---|---|---|---|")
@@ -307,8 +316,11 @@ def measure_run(epochs):
 def run_inside(epochs):
     """Run `train` and print where its time and memory go; the imports are done at this point."""
     imported = time.time() - float(os.environ["STARTED"])
+    memory_of_imports = memory("VmRSS")
+    steps = 60_000 // BATCH
     spent = {}  # seconds of each call
-    ends = []  # of the epochs
+    ratios, shares = [], []  # of the epochs from the third on to as many bare steps
+    begun = peak = bare_step = None
 
     def timed(owner, name, label):
         function = getattr(owner, name)
@@ -321,46 +333,74 @@ def run_inside(epochs):
 
         setattr(owner, name, call)
 
-    def save_and_note(self):
-        save(self)
-        ends.append(time.perf_counter())
+    def save_then_take_bare_steps(run):
+        nonlocal begun, peak, bare_step
+        save(run)
+        ended = time.perf_counter()
+        if run.epoch < 2:  # the first epoch compiles
+            return
+        if run.epoch == 2:
+            peak = memory("VmHWM")
+            bare_step = make_bare_step()
+        else:
+            bare = seconds(repeated(bare_step), steps)
+            spent.setdefault("epoch", []).append(ended - begun)
+            spent.setdefault("bare", []).append(bare)
+            ratios.append((ended - begun) / bare)
+            shares.append(spent["save"][-1] / bare)
+        begun = time.perf_counter()
+
+    def make_bare_step():
+        """Return a step without draws, batches and bar; it is compiled already."""
+        train_step = mnist_gan.get_train_step(*make_networks(), BATCH)
+        inputs = [mnist_gan.tf.random.normal([BATCH, n]) for n in (100, 784, 100)]
+
+        def bare_step():
+            return train_step(*inputs)
+
+        spent["compilation"] = [seconds(bare_step)]
+        return bare_step
 
     timed(mnist_gan, "load_mnist_data", "data")
     timed(mnist_gan, "plot_generated_images", "picture")
     timed(mnist_gan.Run, "write_checkpoint", "checkpoint")
     timed(mnist_gan.Run, "save", "save")
-    save, mnist_gan.Run.save = mnist_gan.Run.save, save_and_note
-    mnist_gan.train(epochs, data="drawn")
-    status = Path("/proc/self/status").read_text()
-    peak = int(status.partition("VmHWM:")[2].split()[0]) / 2**10
+    save, mnist_gan.Run.save = mnist_gan.Run.save, save_then_take_bare_steps
+    with contextlib.redirect_stdout(None):
+        mnist_gan.train(2 + epochs, data="drawn")
 
-    # The bare step in the same process: no draws, no batches, no bar.
-    train_step = mnist_gan.get_train_step(*make_networks(), BATCH)
-    begun = time.perf_counter()
-    inputs = [mnist_gan.tf.random.normal([BATCH, n]) for n in (100, 784, 100)]
-    float(train_step(*inputs)[1])
-    first = time.perf_counter() - begun
-    begun = time.perf_counter()
-    for _ in range(468):
-        float(train_step(*inputs)[1])
-    steps = time.perf_counter() - begun
-
-    seconds, files = np.median(np.diff(ends)), np.median(spent["save"][1:])
-    checkpoint, picture = np.median(spent["checkpoint"]), np.median(spent["picture"])
-    print(f"imports {imported:.1f} s, data {spent['data'][0]:.1f} s, compilation {first:.1f} s")
+    median = {label: np.median(values) for label, values in spent.items()}
+    of_data = 60_000 * 784 * 4 / 2**20
     print(
-        f"an epoch {seconds:.2f} s, 468 bare steps {steps:.2f} s: {seconds / steps - 1:.1%} more,"
+        f"imports {imported:.1f} s, data {median['data']:.1f} s, "
+        f"compilation {median['compilation']:.1f} s\n"
+        f"an epoch {median['epoch']:.2f} s, {steps} bare steps in turn {median['bare']:.2f} s: "
+        f"{np.median(ratios) - 1:.1%} more, of which the files take {np.median(shares):.1%}\n"
+        f"a picture {median['picture']:.2f} s; a checkpoint {median['checkpoint']:.2f} s or "
+        f"{median['checkpoint'] / median['epoch']:.1%} of an epoch\n"
+        f"peak memory {peak:.0f} MiB, {peak / (memory_of_imports + of_data):.2f} times that of "
+        f"the imports ({memory_of_imports:.0f}) and the data ({of_data:.0f})"
     )
-    print(f"of which the files take {files / steps:.1%}; a picture {picture:.2f} s;", end=" ")
-    print(f"a checkpoint {checkpoint:.2f} s or {checkpoint / seconds:.1%} of an epoch;", end=" ")
-    print(f"peak memory {peak:.0f} MiB")
+
+
+def seconds(function, *arguments):
+    """Return how long a call takes."""
+    begun = time.perf_counter()
+    function(*arguments)
+    return time.perf_counter() - begun
+
+
+def memory(name):
+    """Return a figure of this process's memory in MiB: VmRSS is now, VmHWM the highest so far."""
+    status = Path("/proc/self/status").read_text()
+    return int(status.partition(f"{name}:")[2].split()[0]) / 2**10
 
 
 def main():
     parser = argparse.ArgumentParser(description="Time the training step beside other ways.")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=6)
     parser.add_argument("--steps", type=int, default=30, help="of each variant in a round")
-    parser.add_argument("--epochs", type=int, default=0, help="measure a whole run of so many, too")
+    parser.add_argument("--epochs", type=int, default=0, help="of a run to measure, too")
     parser.add_argument("--inside", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.inside:
