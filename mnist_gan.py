@@ -441,7 +441,8 @@ def draw_digits(train=60_000, test=10_000):
         x, y = 14 + shifts[i]
         matrix = (a, b, centre[0] - a * x - b * y, c, d, centre[1] - c * x - d * y)
         images[i] = glyph.transform((28, 28), Image.AFFINE, matrix, Image.BILINEAR)
-    return (images[:train], labels[:train]), (images[train:], labels[train:])
+    # A copy, since a view of the test images would keep all images in memory.
+    return (images[:train], labels[:train]), (images[train:].copy(), labels[train:])
 
 
 def draw_glyph(font, digit):
