@@ -31,10 +31,10 @@ def weights(network):
 
 
 def test_it_learns_the_data(networks, monkeypatch, tmp_path):
-    arrays = mnist_gan.load_mnist_data("drawn")
-    monkeypatch.setattr(mnist_gan, "load_mnist_data", lambda data: arrays)
-    mnist_gan.train(2, 48, limit=7_200, output_dir=tmp_path)
-    data = arrays[0].mean(axis=0)
+    digits = mnist_gan.draw_digits(7_200, 1)
+    monkeypatch.setattr(mnist_gan, "draw_digits", lambda: digits)
+    mnist_gan.train(2, 48, data="drawn", output_dir=tmp_path)
+    data = digits[0][0].mean(axis=0).ravel()
     noise = np.random.RandomState(5).normal(0, 1, (500, 100))
 
     def correlation(generator):
