@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from conftest import make_networks
 
 import mnist_gan
 
@@ -10,11 +11,7 @@ import mnist_gan
 @pytest.fixture(scope="module")
 def networks():
     keras.utils.set_random_seed(1)
-    adam = mnist_gan.get_optimizer()
-    generator = mnist_gan.get_generator(adam)
-    discriminator = mnist_gan.get_discriminator(adam)
-    gan = mnist_gan.get_gan_network(discriminator, mnist_gan.random_dim, generator, adam)
-    return generator, discriminator, gan
+    return make_networks()
 
 
 def kinds(network):

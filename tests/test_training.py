@@ -6,7 +6,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from conftest import run_python, run_script
+from conftest import make_networks, run_python, run_script
 
 import mnist_gan
 
@@ -50,10 +50,7 @@ def test_it_learns_the_data(networks, monkeypatch, tmp_path):
 @pytest.mark.parametrize("xla", [True, False], ids=["xla", "no xla"])
 def test_each_network_changes_in_its_own_step_only(monkeypatch, xla):
     monkeypatch.setattr(mnist_gan, "xla_works", lambda: xla)
-    adam = mnist_gan.get_optimizer()
-    generator = mnist_gan.get_generator(adam)
-    discriminator = mnist_gan.get_discriminator(adam)
-    gan = mnist_gan.get_gan_network(discriminator, mnist_gan.random_dim, generator, adam)
+    generator, discriminator, gan = make_networks()
     calls = []
     train_on_batch = mnist_gan.train_on_batch
 
@@ -106,10 +103,7 @@ def test_train_equals_the_loop_by_hand_dropout_included(networks, tmp_path, npz)
     images = mnist_gan.load_mnist_data(path)[0]
 
     keras.utils.set_random_seed(3)
-    adam = mnist_gan.get_optimizer()
-    generator = mnist_gan.get_generator(adam)
-    discriminator = mnist_gan.get_discriminator(adam)
-    gan = mnist_gan.get_gan_network(discriminator, mnist_gan.random_dim, generator, adam)
+    generator, discriminator, gan = make_networks()
     by_hand = []
     for _ in range(2 * (len(images) // 64)):
         noise = np.random.normal(0, 1, size=[64, 100])
