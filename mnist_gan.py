@@ -613,6 +613,7 @@ class Run:
                 f"batch_size {settings['batch_size']} is larger than the data: "
                 f"at most {self.images}, the number of training images"
             )
+        self.steps = self.images // settings["batch_size"]  # of an epoch
         self.epoch = 0  # epochs done
         self.losses = {"d_loss": array("f"), "g_loss": array("f")}  # a value a step
         self.waiting = []  # losses of the step that is under way
@@ -705,12 +706,12 @@ class Run:
         Looking at a step's losses waits for them; those of the step before are there.
         """
         if self.signal_number:
+            self.draw()
             raise KeyboardInterrupt(self.signal_number)
         self.waiting.append((d_loss, g_loss))
-        steps = self.images // self.settings["batch_size"]
-        last = (len(self.losses["d_loss"]) + len(self.waiting)) % steps == 0
+        last = (len(self.losses["d_loss"]) + len(self.waiting)) % self.steps == 0
         while len(self.waiting) > (0 if last else 1):
-            self.note(bar, len(self.losses["d_loss"]) % steps + 1, *self.waiting.pop(0))
+            self.note(bar, len(self.losses["d_loss"]) % self.steps + 1, *self.waiting.pop(0))
 
     def note(self, bar, step, d_loss, g_loss):
         """Note a step's losses and show them; NotFiniteError if either is not finite."""
@@ -734,10 +735,7 @@ class Run:
         self.frames.append(draw_frame(images, self.epoch))
         self.seconds.append(time.perf_counter() - self.started)
         self.started = time.perf_counter()
-        d_loss, g_loss = (
-            np.reshape(losses, (self.epoch, -1)).mean(axis=1, dtype=float)
-            for losses in self.losses.values()
-        )
+        d_loss, g_loss = self.means()
 
         with replacing(self.folder / "gan_loss.csv") as part:
             rows = np.column_stack([range(1, self.epoch + 1), d_loss, g_loss, self.seconds])
@@ -746,9 +744,8 @@ class Run:
         with replacing(self.folder / "generator.keras") as part:
             self.generator.save(part)
         epochs, sample_every = self.settings["epochs"], self.settings["sample_every"]
-        if self.epoch in (1, epochs) or self.epoch % sample_every == 0:  # they take a while
-            save_curves(self.folder / "gan_loss.png", d_loss, g_loss)
-            save_gif(self.folder / "gan_training.gif", self.frames)
+        if self.epoch in (1, epochs) or self.epoch % sample_every == 0:  # it takes a while
+            self.draw()
         self.write_checkpoint()
 
         print(
@@ -756,6 +753,20 @@ class Run:
             f"{self.seconds[-1]:.1f} s",
             flush=True,
         )
+
+    def means(self):
+        """Return the mean losses of each finished epoch, one array a network."""
+        done = self.epoch * self.steps
+        return [
+            np.reshape(losses[:done], (self.epoch, self.steps)).mean(axis=1, dtype=float)
+            for losses in self.losses.values()
+        ]
+
+    def draw(self):
+        """Bring curves and GIF up to date with the finished epochs, if there are any."""
+        if self.epoch:
+            save_curves(self.folder / "gan_loss.png", *self.means())
+            save_gif(self.folder / "gan_training.gif", self.frames)
 
     def write_checkpoint(self):
         """Write all that an exact continuation needs, in plain arrays."""

@@ -212,6 +212,26 @@ def test_interruption_during_saving_ends_after_the_next_step(
     assert run_state(tmp_path)[0] == 1
 
 
+def test_interruption_brings_curves_and_gif_up_to_date(
+    command, monkeypatch, small_networks, tmp_path, whole
+):
+    note = mnist_gan.Run.note
+
+    def interrupt(self, bar, step, *losses):
+        note(self, bar, step, *losses)
+        if (self.epoch + 1, step) == (4, 1):
+            signal.raise_signal(signal.SIGINT)
+
+    arguments = ["--data", whole[0], "--batch-size", 64, "--output-dir", tmp_path]
+    command(*arguments, "--epochs", 3)
+    expected = {name: (tmp_path / name).read_bytes() for name in PICTURES[3:]}
+    monkeypatch.setattr(mnist_gan.Run, "note", interrupt)
+    code, _, _ = command(*arguments)
+    assert code == 130 and run_state(tmp_path)[0] == 3
+    for name in expected:
+        assert (tmp_path / name).read_bytes() == expected[name], name
+
+
 REFUSED = {
     "another batch size": ({"batch_size": 32}, "batch_size was 64, now 32"),
     "another seed": ({"seed": 4}, "seed was 3, now 4"),
