@@ -539,10 +539,18 @@ def save_gif(path, frames):
 def progress_bar(epoch, epochs, batch_count):
     """Give tqdm's bar over the steps of an epoch; into a log file it writes every 30 s only.
 
-    Meanwhile TensorFlow computes a step while Python draws the numbers for the next.
+    From the second step on, TensorFlow computes a step while Python draws the numbers for the next;
+    the first, in which most mistakes show, is waited for.
     """
+
+    def steps():
+        for step in range(batch_count):
+            yield step
+            tf.config.experimental.set_synchronous_execution(False)
+
     bar = tqdm(
-        range(batch_count),
+        steps(),
+        total=batch_count,
         desc=f"Epoch {epoch}/{epochs}",
         leave=False,
         mininterval=0.1 if sys.stderr.isatty() else 30,
@@ -550,9 +558,11 @@ def progress_bar(epoch, epochs, batch_count):
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
     )
     with bar:
-        tf.config.experimental.set_synchronous_execution(False)
         try:
             yield bar
+        except BaseException:
+            tf.experimental.async_clear_error()  # or all that follows would fail as well
+            raise
         finally:
             tf.config.experimental.set_synchronous_execution(True)  # waits for the last step
 

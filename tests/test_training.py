@@ -97,6 +97,26 @@ def test_a_tensorflow_without_xla(monkeypatch, tmp_path, npz, capfd):
     assert json.loads((tmp_path / "out" / "run.json").read_text())["device"]["xla"] is False
 
 
+@pytest.mark.parametrize("fails_at", [1, 5])
+def test_a_mistake_in_the_step_is_told_and_spoils_nothing_else(
+    small_networks, monkeypatch, tmp_path, npz, fails_at
+):
+    train_on_batch = mnist_gan.train_on_batch
+    calls = mnist_gan.tf.Variable(0)
+
+    def spoilt(network, x, y):
+        calls.assign_add(1)
+        mnist_gan.tf.debugging.assert_less(calls, 2 * fails_at, "a mistake of mine")
+        return train_on_batch(network, x, y)
+
+    arguments = {"batch_size": 10, "data": npz(), "output_dir": tmp_path}
+    with monkeypatch.context() as patch:
+        patch.setattr(mnist_gan, "train_on_batch", spoilt)
+        with pytest.raises(Exception, match="a mistake of mine"):
+            mnist_gan.train(1, **arguments)
+    assert np.isfinite(mnist_gan.train(1, **arguments)["g_loss"]).all()
+
+
 def test_train_equals_the_loop_by_hand_dropout_included(networks, tmp_path, npz):
     path = npz()
     losses = mnist_gan.train(2, 64, data=path, seed=3, output_dir=tmp_path / "out")
