@@ -28,31 +28,41 @@ import re
 import shlex
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
 import warnings
 import zipfile
 from array import array
-from importlib.metadata import version
+from datetime import datetime
 from numbers import Integral
 from pathlib import Path
 
-if __name__ == "__main__":  # Ctrl-C while TensorFlow loads: there is nothing yet to put in order
-    signal.signal(signal.SIGINT, lambda *_: os._exit(130))
+stderr = os.dup(2)
+
+
+def leave(*_):
+    """Exit at once: while TensorFlow loads there is nothing yet to put in order."""
+    os.write(stderr, b"mnist_gan.py: interrupted before anything began\n")
+    os._exit(130)
+
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, leave)
 
 # Both are read once, when Keras and TensorFlow are imported.
 os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # TensorFlow 2.21 greets on standard error whatever its log level; look away while it loads.
-with open(os.devnull, "w") as nowhere, os.fdopen(os.dup(2), "w") as stderr:
+with open(os.devnull, "w") as nowhere:
     os.dup2(nowhere.fileno(), 2)
     try:
         import keras
         import tensorflow as tf
     finally:
-        os.dup2(stderr.fileno(), 2)
+        os.dup2(stderr, 2)
 tf.get_logger().setLevel("ERROR")  # or it grumbles from the fifth training in a notebook on
 
 import matplotlib
@@ -264,8 +274,8 @@ def train(
 ):
     """Train the GAN and leave pictures, curves, the generator and a checkpoint in `output_dir`.
 
-    epochs        passes over the data, in total: a resumed run counts those already done
-    batch_size    real images a step; an epoch has n // batch_size steps
+    epochs        rounds of n // batch_size steps, in total: a resumed run counts those done before
+    batch_size    real images a step, drawn at random: an epoch shows some twice, others not at all
     data          as for `load_mnist_data`
     limit         train on the first `limit` images only (None: all)
     seed          0 to 2**32 - 1, for weights, noise, batches and dropout
@@ -315,6 +325,7 @@ def train(
 # ---------------------------------------------------------------------------------------------
 
 
+@keras.saving.register_keras_serializable()  # so that a generator with Dropout can be opened again
 class Dropout(keras.layers.Dropout):
     """Keras's Dropout with random bits that XLA draws quickly on a CPU.
 
@@ -337,7 +348,7 @@ class Dropout(keras.layers.Dropout):
 def xla_works():
     """Tell whether this TensorFlow has the XLA compiler: on some platforms it is built without."""
     try:
-        tf.function(lambda: tf.constant(1) + 1, jit_compile=True)()
+        tf.function(tf.tanh, jit_compile=True)(tf.zeros(1))
     except Exception:  # the kind differs by platform, and the step runs without XLA as well
         return False
     return True
@@ -384,6 +395,7 @@ def read_npz(path):
         raise FileNotFoundError(f"data {str(path)!r}: no such file, and not auto, mnist or drawn")
     if Path(path).is_dir():
         raise ValueError(f"data {str(path)!r} is a folder, not an .npz file like Keras's")
+    open(path, "rb").close()  # raises what is_zipfile hides, such as PermissionError
     if not zipfile.is_zipfile(path):
         raise ValueError(f"data {str(path)!r} is not a whole .npz file like Keras's")
     arrays = {}
@@ -393,8 +405,6 @@ def read_npz(path):
                 arrays[name] = archive[name]
     except KeyError as error:
         raise ValueError(f"data {str(path)!r}: no array {name!r} in it") from error
-    except PermissionError:
-        raise
     except Exception as error:  # a damaged file can fail in any of zipfile, zlib and NumPy
         message = f"data {str(path)!r} is not a whole .npz file of plain arrays: {one_line(error)}"
         raise ValueError(message) from error
@@ -544,16 +554,16 @@ def progress_bar(epoch, epochs, batch_count):
     """
 
     def steps():
-        for step in range(batch_count):
-            yield step
-            tf.config.experimental.set_synchronous_execution(False)
+        yield 0
+        tf.config.experimental.set_synchronous_execution(False)
+        yield from range(1, batch_count)
 
     bar = tqdm(
         steps(),
         total=batch_count,
         desc=f"Epoch {epoch}/{epochs}",
         leave=False,
-        mininterval=0.1 if sys.stderr.isatty() else 30,
+        mininterval=0.1 if sys.stderr.isatty() or "ipykernel" in sys.modules else 30,
         # Without the steps a second, which would leave no room for a bar in 80 columns.
         bar_format="{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]",
     )
@@ -575,10 +585,6 @@ RUN_FILES = re.compile(
     r"(part-)?(gan_generated_image_(epoch|seed)_\d+\.png|gan_loss\.(csv|png)|gan_training\.gif"
     r"|generator\.keras|run\.json|checkpoint\.npz)"
 )
-
-
-class NotFiniteError(ValueError):
-    """A loss became NaN or infinite."""
 
 
 class SaveError(OSError):
@@ -635,12 +641,17 @@ class Run:
         """Return the arrays of the checkpoint; ValueError if it is damaged or of another run."""
         path = self.folder / "checkpoint.npz"
         if not path.exists():
-            raise FileNotFoundError(f"{path}: no checkpoint to resume from; start a new run")
+            raise FileNotFoundError(f"{path}: no checkpoint; start anew, or name --output-dir")
         try:
             with np.load(path, allow_pickle=False) as archive:
                 saved = dict(archive)
-            saved["about"] = json.loads(str(saved["about"]))
-            then, data_sha256 = saved["about"]["settings"], saved["about"]["data_sha256"]
+            about = saved["about"] = json.loads(str(saved["about"]))
+            then, data_sha256 = about["settings"], about["data_sha256"]
+            names = {"epoch", "random_state", "seconds"} - about.keys()
+            names |= {"batch_size", "limit", "seed"} - then.keys()
+            names |= {*self.losses} - saved.keys()
+            if names:
+                raise KeyError(f"no {', '.join(sorted(names))}")
         except Exception as error:  # a damaged file can fail in any of zipfile, zlib and NumPy
             raise ValueError(f"{path} is not a whole checkpoint: {one_line(error)}") from error
 
@@ -663,8 +674,8 @@ class Run:
         self.generator = Model(generator.inputs, generator.outputs, name="generator")
         optimizers = {id(m.optimizer): m.optimizer for m in (generator, discriminator, gan)}
         self.variables = list(gan.variables)  # both networks' weights and Dropout's seeds
-        for optimizer in optimizers.values():
-            self.variables += optimizer.variables
+        for optimizer in optimizers.values():  # whose learning rate is for `get_optimizer` to say
+            self.variables += [v for v in optimizer.variables if v.name != "learning_rate"]
 
         if self.saved:
             self.restore(**self.saved.pop("about"))
@@ -677,9 +688,9 @@ class Run:
             self.move_earlier_run()
 
         about = describe_run(self.settings, self.images, self.data_sha256)
+        self.about = json.dumps(about, indent=2) + "\n"
         with replacing(self.folder / "run.json") as part:
-            part.write_text(json.dumps(about, indent=2) + "\n", encoding="utf-8")
-        self.mark = (self.folder / "run.json").stat().st_mtime_ns
+            part.write_text(self.about, encoding="utf-8")
         Run.current = self
         self.started = time.perf_counter()
 
@@ -700,14 +711,20 @@ class Run:
         self.saved = None
 
     def move_earlier_run(self):
-        """Move the files that an earlier run left into a numbered folder of their own."""
+        """Move what an earlier run left, if it came to anything, into a numbered folder."""
         earlier = [path for path in self.folder.iterdir() if RUN_FILES.fullmatch(path.name)]
-        if earlier:
+        if any(path.name != "run.json" for path in earlier):
             taken = [int(p.name[4:]) for p in self.folder.glob("run_*") if p.name[4:].isdigit()]
             target = self.folder / f"run_{max(taken, default=0) + 1}"
             target.mkdir()
-            for path in earlier:
-                path.rename(target / path.name)
+            try:
+                for path in earlier:
+                    path.rename(target / path.name)
+            except OSError:  # such as a file that is open, on Windows: leave the run in one piece
+                for path in target.iterdir():
+                    path.rename(self.folder / path.name)
+                target.rmdir()
+                raise
             print(f"{self.folder} held an earlier run; its files are now in {target}")
 
     def record(self, bar, d_loss, g_loss):
@@ -720,14 +737,23 @@ class Run:
             raise KeyboardInterrupt(self.signal_number)
         self.waiting.append((d_loss, g_loss))
         last = (len(self.losses["d_loss"]) + len(self.waiting)) % self.steps == 0
+        if last:
+            self.check_folder()
         while len(self.waiting) > (0 if last else 1):
             self.note(bar, len(self.losses["d_loss"]) % self.steps + 1, *self.waiting.pop(0))
 
+    def check_folder(self):
+        """Raise OSError if the folder is no longer this run's, before anything goes there."""
+        path = self.folder / "run.json"
+        if not path.exists() or path.read_text(encoding="utf-8") != self.about:
+            raise OSError(f"{path} is gone or of another run, which moves earlier files to run_N")
+
     def note(self, bar, step, d_loss, g_loss):
-        """Note a step's losses and show them; NotFiniteError if either is not finite."""
+        """Note a step's losses and show them; ValueError if either is not finite."""
         d_loss, g_loss = float(d_loss), float(g_loss)
         if not (math.isfinite(d_loss) and math.isfinite(g_loss)):
-            raise NotFiniteError(
+            self.draw()
+            raise ValueError(
                 f"epoch {self.epoch + 1}, step {step}: the losses are no longer finite "
                 f"(discriminator {d_loss}, generator {g_loss}); try another seed"
             )
@@ -737,9 +763,6 @@ class Run:
 
     def save(self):
         """End an epoch: bring the output files up to date, the checkpoint last, and report."""
-        mark = self.folder / "run.json"
-        if not mark.exists() or mark.stat().st_mtime_ns != self.mark:
-            raise SaveError(f"{self.folder} was moved, deleted, or taken over by another run")
         self.epoch += 1
         images = self.generator.predict_on_batch(picture_noise(100))
         self.frames.append(draw_frame(images, self.epoch))
@@ -813,15 +836,17 @@ def make_writable(folder):
 
 def describe_run(settings, images, data_sha256):
     """Return what it takes to make the pictures of a run again, for `run.json`."""
-    source = {"auto": "not MNIST"}.get(settings["data"], settings["data"])
+    source = {"auto": "drawn"}.get(settings["data"], settings["data"])
     if data_sha256 == MNIST_SHA256:
         source = "MNIST"
-    packages = ("keras", "tensorflow", "numpy", "matplotlib", "pillow", "tqdm")
+    packages = ("keras", "tensorflow", "numpy", "matplotlib", "PIL", "tqdm")
+    versions = {package: sys.modules[package].__version__ for package in packages}
     gpus = [gpu.name for gpu in tf.config.list_physical_devices("GPU")]
     return {
+        "started": datetime.now().isoformat(),  # tells this run from others in the same folder
         "arguments": settings,
         "data": {"source": source, "images": images, "sha256": data_sha256},
-        "versions": {"python": platform.python_version()} | {p: version(p) for p in packages},
+        "versions": {"python": platform.python_version()} | versions,
         "device": {
             "platform": platform.platform(),
             "processor": platform.processor() or platform.machine(),
@@ -863,6 +888,8 @@ def generate(output_dir="outputs", seed=10):
     path = Path(output_dir, "generator.keras")
     if not path.exists():
         raise FileNotFoundError(f"{path}: no generator there; train first, or name --output-dir")
+    if not zipfile.is_zipfile(path):
+        raise ValueError(f"{path} is not a whole .keras file")
     try:
         generator = keras.models.load_model(path, compile=False)
         images = generator.predict_on_batch(picture_noise(100, seed))
@@ -896,7 +923,7 @@ def parse_arguments():
     parser = Parser("mnist_gan.py", formatter_class=formatter, allow_abbrev=False)
     parser.description = "Train a GAN that learns to write digits, or let a trained one write."
     add = parser.add_argument
-    add("--epochs", type=number, default=40, help="passes over the data, in total")
+    add("--epochs", type=number, default=40, help="rounds of as many images as there are, in total")
     add("--batch-size", type=number, default=128, metavar="N", help="real images a step")
     add("--data", default="auto", help="auto, mnist, drawn, or the path of an .npz like Keras's")
     add("--limit", type=number, metavar="N", help="train on the first N images only")
@@ -913,12 +940,13 @@ def parse_arguments():
 
 def how_to_continue():
     """Return the command that goes on with an interrupted run."""
+    join = subprocess.list2cmdline if os.name == "nt" else shlex.join
     command = [part for part in sys.orig_argv if part != "--resume"]
     # A checkpoint from before this run opened the folder is of another run.
     saved = Run.current and (Run.current.folder / "checkpoint.npz").exists()
     if saved or "--resume" in sys.orig_argv:
-        return f"continue with: {shlex.join([*command, '--resume'])}"
-    return f"no epoch is saved yet, start again with: {shlex.join(command)}"
+        return f"continue with: {join([*command, '--resume'])}"
+    return f"start again, since no epoch is saved yet, with: {join(command)}"
 
 
 def interrupt(signal_number, frame):
@@ -932,8 +960,7 @@ def main():
     """Run the command line; return its exit code."""
     arguments = parse_arguments()
     Run.current = None
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
+    handlers = {n: signal.signal(n, interrupt) for n in (signal.SIGINT, signal.SIGTERM)}
     warnings.formatwarning = lambda message, *_, **__: f"mnist_gan.py: warning: {message}\n"
     output_dir = arguments["output_dir"]
     generating = arguments.pop("generate")
@@ -953,7 +980,11 @@ def main():
         return 1
     except (ValueError, OSError) as error:
         print(f"mnist_gan.py: error: {one_line(error)}", file=sys.stderr)
-        return 1 if isinstance(error, NotFiniteError) else 2
+        return 1 if Run.current else 2
+    finally:
+        Run.current = None
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
     return 0
 
 

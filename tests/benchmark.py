@@ -18,6 +18,7 @@ of the generator, and both losses as Python numbers.
 
 import argparse
 import contextlib
+import io
 import os
 import platform
 import subprocess
@@ -63,7 +64,8 @@ def this_script(x_train):
 
     def take(steps):
         waiting = []
-        with mnist_gan.progress_bar(1, 1, steps) as bar:
+        quiet = contextlib.redirect_stderr(io.StringIO())
+        with quiet, mnist_gan.progress_bar(1, 1, steps) as bar:
             for _ in bar:
                 losses = train_step(draw_noise(), draw_images(x_train), draw_noise())
                 waiting.append(losses)

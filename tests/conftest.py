@@ -1,7 +1,6 @@
 """What several test files share. No test needs a network; none leaves files outside `tmp_path`."""
 
 import os
-import signal
 import subprocess
 import sys
 import warnings
@@ -49,7 +48,6 @@ def npz(tmp_path):
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Return a function that runs the command line in this process: (exit code, out, err)."""
-    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
 
     def run(*arguments):
@@ -60,9 +58,7 @@ def command(monkeypatch, capsys):
             code = exit.code
         return code, *capsys.readouterr()
 
-    yield run
-    for number, handler in handlers.items():
-        signal.signal(number, handler)
+    return run
 
 
 @pytest.fixture

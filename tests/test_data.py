@@ -25,11 +25,18 @@ def test_scaling_types_and_shapes(npz):
 
 def test_mnist_comes_from_keras(monkeypatch):
     x, y = np.full((3, 28, 28), 255, np.uint8), np.array([1, 2, 3], np.uint8)
-    monkeypatch.setattr(mnist_gan.mnist, "load_data", lambda: ((x, y), (x[:1], y[:1])))
+    timeouts = []
+
+    def load():
+        timeouts.append(socket.getdefaulttimeout())
+        return (x, y), (x[:1], y[:1])
+
+    monkeypatch.setattr(mnist_gan.mnist, "load_data", load)
     for data in ("auto", "mnist"):
         x_train, y_train, x_test, y_test = mnist_gan.load_mnist_data(data)
         assert (x_train == 1).all() and x_train.shape == (3, 784)
         assert y_train is y and x_test.shape == (1, 28, 28) and y_test.shape == (1,)
+    assert all(0 < timeout < 60 for timeout in timeouts)  # no network may hang a run
 
 
 def test_offline_auto_draws_and_says_so():

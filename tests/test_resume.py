@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import shlex
 import shutil
 import signal
@@ -179,9 +178,10 @@ def test_interruption_before_the_first_epoch(
         return original(*arguments)
 
     monkeypatch.setattr(mnist_gan, moment, interrupt)
-    code, _, err = command("--data", whole[0], "--output-dir", tmp_path)
-    assert code == 130
-    assert "no epoch is saved yet, start again with: " in err and "--resume" not in err
+    for _ in range(2):  # the second finds nothing that is worth moving aside
+        code, out, err = command("--data", whole[0], "--output-dir", tmp_path)
+        assert code == 130 and "earlier run" not in out
+    assert "start again, since no epoch is saved yet, with: " in err and "--resume" not in err
 
 
 def test_interruption_while_an_earlier_run_is_still_there(
@@ -193,7 +193,7 @@ def test_interruption_while_an_earlier_run_is_still_there(
         mnist_gan, "load_mnist_data", lambda data: signal.raise_signal(signal.SIGINT)
     )
     code, _, err = command("--data", whole[0], "--output-dir", folder)
-    assert code == 130 and "start again with: " in err and "--resume" not in err
+    assert code == 130 and "start again, " in err and "--resume" not in err
     assert untouched()
 
 
@@ -207,7 +207,9 @@ def test_interruption_during_saving_ends_after_the_next_step(
         write(self)
 
     monkeypatch.setattr(mnist_gan.Run, "write_checkpoint", interrupt)
+    before = signal.getsignal(signal.SIGTERM)
     code, out, err = command("--data", whole[0], "--output-dir", tmp_path)
+    assert signal.getsignal(signal.SIGTERM) is before
     assert code == 143 and out.count("epoch") == 1 and "continue with: " in err
     assert run_state(tmp_path)[0] == 1
 
@@ -304,7 +306,10 @@ def test_a_truncated_checkpoint_is_refused(command, whole, stopped, keep):
 
 def test_a_foreign_checkpoint_is_refused(whole, stopped):
     folder, _ = stopped
-    for arrays in ({"x": np.zeros(3)}, {"about": "{}"}, {"about": "rubbish"}):
+    about = {"settings": {"batch_size": 64, "limit": None}, "data_sha256": "0"}
+    for arrays in ({"x": np.zeros(3)}, {"about": "{}"}, {"about": "rubbish"}) + (
+        {"about": json.dumps(about)},
+    ):
         np.savez(folder / "checkpoint.npz", **arrays)
         with pytest.raises(ValueError, match="is not a whole checkpoint"):
             run(6, whole[0], folder, resume=True)
@@ -312,7 +317,7 @@ def test_a_foreign_checkpoint_is_refused(whole, stopped):
 
 def test_a_missing_checkpoint_is_refused(command, whole, tmp_path):
     code, _, err = command("--resume", "--data", whole[0], "--output-dir", tmp_path / "none")
-    assert code == 2 and "checkpoint.npz: no checkpoint to resume from" in err
+    assert code == 2 and "checkpoint.npz: no checkpoint; " in err
     assert not (tmp_path / "none").exists()
 
 
@@ -353,6 +358,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(
 @pytest.mark.skipif(os.name == "nt", reason="limits and mounts of POSIX")
 def test_a_full_disk(command, monkeypatch, tmp_path, whole):
     """On a small disk of its own where one may be mounted, else by a limit on the size of files."""
+    resource = pytest.importorskip("resource")
     monkeypatch.setattr(mnist_gan, "xla_works", lambda: False)  # saves time only
     folder = tmp_path / "disk"
     folder.mkdir()
@@ -392,9 +398,51 @@ def test_a_folder_that_is_gone(command, monkeypatch, small_networks, tmp_path, w
         shutil.rmtree(folder, ignore_errors=True)
 
     monkeypatch.setattr(mnist_gan.Run, "record", record_and_remove)
-    code, _, err = command("--data", whole[0], "--output-dir", folder)
+    code, _, err = command("--data", whole[0], "--batch-size", 64, "--output-dir", folder)
     last = err.splitlines()[-1]
-    assert code == 1 and f"{folder} was moved, deleted, or taken" in last and "Traceback" not in err
+    assert code == 1 and f"{folder / 'run.json'} is gone" in last and "Traceback" not in err
+    assert not folder.exists()
+
+
+def test_a_folder_that_another_run_takes(command, monkeypatch, small_networks, tmp_path, whole):
+    note = mnist_gan.Run.note
+
+    def note_and_start_another(self, *arguments):
+        note(self, *arguments)
+        if len(self.losses["d_loss"]) == 4:
+            monkeypatch.setattr(mnist_gan.Run, "note", note)
+            mnist_gan.train(1, 64, data=whole[0], output_dir=tmp_path)
+            mnist_gan.Run.current = self
+
+    monkeypatch.setattr(mnist_gan.Run, "note", note_and_start_another)
+    arguments = ["--data", whole[0], "--batch-size", 64, "--output-dir", tmp_path]
+    code, _, err = command(*arguments, "--sample-every", 1)
+    assert code == 1 and "of another run" in err.splitlines()[-1]
+    assert run_state(tmp_path)[0] == run_state(tmp_path / "run_1")[0] == 1
+    assert not (tmp_path / "gan_generated_image_epoch_2.png").exists()
+
+
+def test_a_run_is_moved_aside_as_a_whole_or_not_at_all(whole, stopped, monkeypatch):
+    folder, untouched = stopped
+    rename = Path.rename
+
+    def fail_for_one(path, target):
+        if path == folder / "gan_loss.csv":
+            raise PermissionError(13, "in use", str(path))
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", fail_for_one)
+    with pytest.raises(PermissionError, match="gan_loss.csv"):
+        run(1, whole[0], folder)
+    assert untouched()
+
+
+def test_resume_takes_the_learning_rate_from_the_code(whole, small_networks, monkeypatch, tmp_path):
+    run(1, whole[0], tmp_path)
+    before = checkpoint(tmp_path)["variable_0"]
+    monkeypatch.setattr(mnist_gan, "get_optimizer", lambda: mnist_gan.Adam(0.0, beta_1=0.5))
+    run(2, whole[0], tmp_path, resume=True)
+    assert np.array_equal(checkpoint(tmp_path)["variable_0"], before)
 
 
 MEMORY = """

@@ -1,12 +1,15 @@
 """What training does: learns, alternates, is reproducible, and leaves the files it promises."""
 
 import csv
+import hashlib
 import json
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from conftest import make_networks, run_python, run_script
+from PIL import Image
 
 import mnist_gan
 
@@ -30,6 +33,11 @@ def weights(network):
     return np.concatenate([weight.ravel() for weight in network.get_weights()])
 
 
+def read_csv(folder):
+    with open(folder / "gan_loss.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def test_it_learns_the_data(networks, monkeypatch, tmp_path):
     digits = mnist_gan.draw_digits(7_200, 1)
     monkeypatch.setattr(mnist_gan, "draw_digits", lambda: digits)
@@ -45,6 +53,17 @@ def test_it_learns_the_data(networks, monkeypatch, tmp_path):
     print(f"correlation {correlation(trained):.3f}, untrained {correlation(untrained):.3f}")
     assert correlation(trained) > 0.7
     assert abs(correlation(untrained)) < 0.5
+
+
+def test_the_step_is_compiled_where_it_can_be(monkeypatch):
+    compiled = []
+    monkeypatch.setattr(
+        mnist_gan.tf, "function", lambda *_, jit_compile, **__: compiled.append(jit_compile)
+    )
+    for works in (True, False):
+        monkeypatch.setattr(mnist_gan, "xla_works", lambda works=works: works)
+        mnist_gan.get_train_step(*make_networks(), 8)
+    assert compiled == [True, False]
 
 
 @pytest.mark.parametrize("xla", [True, False], ids=["xla", "no xla"])
@@ -157,6 +176,64 @@ def test_history_and_arguments_by_position(small_networks, tmp_path, npz):
     assert sorted(losses) == ["d_loss", "g_loss"]
     for values in losses.values():
         assert values.shape == (6,) and np.isfinite(values).all() and (values > 0).all()
+    for epoch, row in enumerate(read_csv(tmp_path / "out")):
+        assert row["epoch"] == str(epoch + 1)
+        for name, values in losses.items():
+            mean = values[3 * epoch : 3 * epoch + 3].mean()
+            assert float(row[name]) == pytest.approx(mean, abs=1e-5)
+
+
+def test_limit(small_networks, tmp_path, npz):
+    """The images after the first 130 are not numbers: one of them would spoil the losses."""
+    x = np.zeros((300, 784), np.float32)
+    x[130:] = np.nan
+    losses = train_on(x, tmp_path, batch_size=50, limit=130)
+    assert len(losses["d_loss"]) == 2 * (130 // 50) and np.isfinite(losses["d_loss"]).all()
+    about = json.loads((tmp_path / "run.json").read_text())
+    assert about["data"]["images"] == 130
+    assert about["data"]["sha256"] == hashlib.sha256(x).hexdigest()
+
+
+def train_on(x, folder, **arguments):
+    y = np.zeros(len(x), np.uint8)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(mnist_gan, "load_mnist_data", lambda data: (x, y, x[:1], y[:1]))
+        return mnist_gan.train(2, output_dir=folder, **arguments)
+
+
+def test_run_json_knows_mnist():
+    """By the digest that a real run on MNIST noted."""
+    reference = Path(mnist_gan.__file__).parent / "outputs" / "reference" / "run.json"
+    data = json.loads(reference.read_text())["data"]
+    assert data["sha256"] == mnist_gan.MNIST_SHA256 and data["source"] == "MNIST"
+    for arguments, digest, source in (
+        ({"data": "auto"}, data["sha256"], "MNIST"),
+        ({"data": "auto"}, "0", "drawn"),
+        ({"data": "drawn"}, "0", "drawn"),
+        ({"data": "a.npz"}, "0", "a.npz"),
+    ):
+        assert mnist_gan.describe_run(arguments, 5, digest)["data"]["source"] == source
+
+
+def test_all_frames_and_the_saved_generator(small_networks, monkeypatch, tmp_path, npz):
+    """Without learning, every frame shows the same images; with it, the last weights are saved."""
+    path = npz()
+    with monkeypatch.context() as patch:
+        patch.setattr(mnist_gan, "get_optimizer", lambda: mnist_gan.Adam(0.0))
+        mnist_gan.train(3, 100, data=path, output_dir=tmp_path / "still")
+    with Image.open(tmp_path / "still" / "gan_training.gif") as gif:
+        frames = []
+        for frame in range(gif.n_frames):
+            gif.seek(frame)
+            frames.append(np.asarray(gif.convert("L"))[:280])
+    assert len(frames) == 3
+    assert (frames[0] == frames[1]).all() and (frames[1] == frames[2]).all()
+
+    mnist_gan.train(2, 100, data=path, output_dir=tmp_path / "out")
+    generator = keras.models.load_model(tmp_path / "out" / "generator.keras")
+    with np.load(tmp_path / "out" / "checkpoint.npz") as saved:
+        for i, weight in enumerate(generator.get_weights()):
+            assert np.array_equal(weight, saved[f"variable_{i}"])
 
 
 def test_swapped_functions_are_used(small_networks, monkeypatch, tmp_path, npz):
@@ -198,8 +275,7 @@ def test_the_command_from_another_folder(tmp_path):
         "generator.keras",
         "run.json",
     ]
-    with open(outputs / "gan_loss.csv", newline="") as file:
-        (row,) = csv.DictReader(file)
+    (row,) = read_csv(outputs)
     assert list(row) == ["epoch", "d_loss", "g_loss", "seconds"]
     assert row["epoch"] == "1"
     for name in ("d_loss", "g_loss", "seconds"):
