@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import SCRIPT, run_python
+from conftest import SCRIPT, run_python, run_script
 
 import mnist_gan
 
@@ -165,6 +165,13 @@ def test_interruption(command, whole, tmp_path):
     line[line.index("2000")] = "1"  # whatever is done is enough
     code, out, _ = command(*line[2:])
     assert code == 0 and "epochs are done" in out
+
+
+def test_interruption_while_tensorflow_loads(tmp_path):
+    (tmp_path / "keras.py").write_text("import signal; signal.raise_signal(signal.SIGINT)")
+    done = run_script(cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(tmp_path)})
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "mnist_gan.py: interrupted before anything began\n"
 
 
 @pytest.mark.parametrize("moment", ["load_mnist_data", "get_generator", "train_on_batch"])
