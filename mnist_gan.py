@@ -646,25 +646,23 @@ class Run:
             with np.load(path, allow_pickle=False) as archive:
                 saved = dict(archive)
             about = saved["about"] = json.loads(str(saved["about"]))
-            then, data_sha256 = about["settings"], about["data_sha256"]
-            names = {"epoch", "random_state", "seconds"} - about.keys()
-            names |= {"batch_size", "limit", "seed"} - then.keys()
-            names |= {*self.losses} - saved.keys()
-            if names:
-                raise KeyError(f"no {', '.join(sorted(names))}")
+            then, now = about["settings"], self.settings
+            differences = [
+                f"{name} was {then[name]}, now {now[name]}"
+                for name in ("batch_size", "limit", "seed")
+                if then[name] != now[name]
+            ]
+            if about["data_sha256"] != self.data_sha256:
+                differences.append(
+                    f"data was {then['data']!r}, now {now['data']!r} with other images, see --data"
+                )
+            missing = {"epoch", "random_state", "seconds"} - about.keys()
+            missing |= self.losses.keys() - saved.keys()
+            if missing:
+                raise KeyError(f"no {', '.join(sorted(missing))}")
         except Exception as error:  # a damaged file can fail in any of zipfile, zlib and NumPy
             raise ValueError(f"{path} is not a whole checkpoint: {one_line(error)}") from error
 
-        now = self.settings
-        differences = [
-            f"{name} was {then[name]}, now {now[name]}"
-            for name in ("batch_size", "limit", "seed")
-            if then[name] != now[name]
-        ]
-        if data_sha256 != self.data_sha256:
-            differences.append(
-                f"data was {then['data']!r}, now {now['data']!r} with other images, see --data"
-            )
         if differences:
             raise ValueError(f"{path} is of another run: {'; '.join(differences)}")
         return saved

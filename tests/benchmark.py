@@ -42,7 +42,7 @@ DISCRIMINATOR = [784, 1024, 512, 256, 1]
 
 
 def make_networks():
-    """Return generator, discriminator and gan, new ones."""
+    """Return generator, discriminator and gan, made as the tutorial makes them."""
     adam = mnist_gan.get_optimizer()
     generator = mnist_gan.get_generator(adam)
     discriminator = mnist_gan.get_discriminator(adam)

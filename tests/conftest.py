@@ -80,15 +80,6 @@ def small_networks(monkeypatch):
     monkeypatch.setattr(mnist_gan, "xla_works", lambda: False)
 
 
-def make_networks():
-    """Return generator, discriminator and gan, made as the tutorial makes them."""
-    adam = mnist_gan.get_optimizer()
-    generator = mnist_gan.get_generator(adam)
-    discriminator = mnist_gan.get_discriminator(adam)
-    gan = mnist_gan.get_gan_network(discriminator, mnist_gan.random_dim, generator, adam)
-    return generator, discriminator, gan
-
-
 def run_script(*arguments, cwd, **kwargs):
     """Run `python mnist_gan.py` as a user does; return the finished process."""
     line = [sys.executable, SCRIPT, *arguments]

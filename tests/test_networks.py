@@ -3,7 +3,7 @@
 import keras
 import numpy as np
 import pytest
-from conftest import make_networks
+from benchmark import make_networks
 
 import mnist_gan
 

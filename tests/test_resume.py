@@ -313,9 +313,13 @@ def test_a_truncated_checkpoint_is_refused(command, whole, stopped, keep):
 
 def test_a_foreign_checkpoint_is_refused(whole, stopped):
     folder, _ = stopped
-    about = {"settings": {"batch_size": 64, "limit": None}, "data_sha256": "0"}
-    for arrays in ({"x": np.zeros(3)}, {"about": "{}"}, {"about": "rubbish"}) + (
-        {"about": json.dumps(about)},
+    no_seed = {"settings": {"batch_size": 64, "limit": None}, "data_sha256": "0"}
+    no_data = {"settings": no_seed["settings"] | {"seed": 3}, "data_sha256": "0"}
+    no_data |= {"epoch": 4, "random_state": {}, "seconds": []}
+    for arrays in (
+        *({"x": np.zeros(3)}, {"about": "{}"}, {"about": "rubbish"}),
+        {"about": json.dumps(no_seed)},
+        {"about": json.dumps(no_data), "d_loss": [], "g_loss": []},
     ):
         np.savez(folder / "checkpoint.npz", **arrays)
         with pytest.raises(ValueError, match="is not a whole checkpoint"):

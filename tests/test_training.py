@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from conftest import make_networks, run_python, run_script
+from benchmark import make_networks
+from conftest import run_python, run_script
 from PIL import Image
 
 import mnist_gan
