@@ -11,7 +11,7 @@ import mnist_gan
 
 ROOT = Path(mnist_gan.__file__).resolve().parent
 READMES = ["README.md", "README.ko.md"]
-TOOLS = ["tests/quality.py", "tests/benchmark.py"]
+TOOLS = ["tests/tools/quality.py", "tests/tools/benchmark.py"]
 # Named as what a reader may have or make; neither the project's nor a run's.
 FOREIGN = {"mnist.npz"}
 

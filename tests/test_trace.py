@@ -11,6 +11,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
+from conftest import remove_xla
 
 import mnist_gan
 
@@ -48,7 +49,7 @@ def run_train(monkeypatch, tmp_path, xla=True):
     monkeypatch.setattr(mnist_gan, "load_mnist_data", lambda data: arrays)
     monkeypatch.setattr(mnist_gan, "get_gan_network", get_prepared_gan_network)
     if not xla:
-        monkeypatch.setattr(mnist_gan, "xla_works", lambda: False)
+        remove_xla(monkeypatch)
     losses = mnist_gan.train(
         TRACE["epochs"], TRACE["batch"], seed=TRACE["stream_seed"], output_dir=tmp_path
     )
