@@ -1,16 +1,16 @@
 """A GAN that learns to write digits: the 2018 Keras MNIST tutorial on current Keras and TensorFlow.
 
-Two multilayer perceptrons play against each other. The generator turns 100 random numbers into an
-image of 28 x 28 pixels; the discriminator judges how likely an image is to be a real digit. Each
-learns from the other's mistakes.
+A generative adversarial network (GAN) is two networks that play against each other. The generator
+turns 100 random numbers into an image of 28 x 28 pixels; the discriminator judges how likely an
+image is to be a real digit. Each improves by trying to beat the other.
 
-    python mnist_gan.py                   40 epochs on MNIST (offline: on drawn digits)
+    python mnist_gan.py                   40 epochs on MNIST (offline: on digits drawn from fonts)
     python mnist_gan.py --epochs 400      as long as the tutorial trained
-    python mnist_gan.py --resume          continue after an interruption
+    python mnist_gan.py --resume          continue a run that was interrupted
     python mnist_gan.py --generate        draw new digits with the trained generator
 
-An epoch of MNIST is 468 steps, about 11 seconds on two server CPU cores. Blobs turn into strokes
-within 5 epochs and most of them into digits by 20 to 40. All results go to `outputs/`.
+An epoch of MNIST is 468 steps, about 11 seconds on two server CPU cores. Blobs become strokes
+within 5 epochs and mostly digits within 20 to 40. All results go to `outputs/`.
 """
 
 import argparse
@@ -41,16 +41,16 @@ from keras.optimizers import Adam
 from PIL import Image, ImageDraw, ImageFont, ImageOps  # Pillow comes with matplotlib
 from tqdm import tqdm
 
-tf.get_logger().setLevel("ERROR")  # or it warns in a notebook from the fifth training on
+tf.get_logger().setLevel("ERROR")  # else it warns of retracing when training is repeated
 __all__ = ["load_mnist_data", "get_optimizer", "get_generator", "get_discriminator"]
 __all__ += ["get_gan_network", "plot_generated_images", "train", "random_dim"]
-random_dim = 100  # length of a noise vector: the tutorial's choice, and customary for GANs
+random_dim = 100  # length of a noise vector, as in the tutorial
 
 
 def load_mnist_data(data="auto"):
     """Load handwritten digits, the training images scaled to the range of the generator's tanh.
 
-    data: "auto"   Keras's MNIST, cached or downloaded; if it can be neither, drawn digits
+    data: "auto"   Keras's MNIST, cached or downloaded; if neither works, drawn digits
           "mnist"  Keras's MNIST or an OSError
           "drawn"  60,000 + 10,000 digits drawn with matplotlib's fonts, no network needed
           a path   an .npz file with x_train, y_train, x_test and y_test, like Keras's
@@ -68,10 +68,10 @@ def load_mnist_data(data="auto"):
 
 
 def get_optimizer():
-    """Return the Adam optimizer that all three networks share.
+    """Return the Adam optimizer that both networks share, as in the tutorial.
 
     Its settings are those of Radford et al., "Unsupervised Representation Learning with Deep
-    Convolutional GANs", 2015. Because it is shared, its counter advances twice per training step.
+    Convolutional GANs", 2015. Shared, it counts two updates per step for its bias correction.
     """
     return Adam(learning_rate=0.0002, beta_1=0.5)
 
@@ -120,7 +120,7 @@ def get_gan_network(discriminator, random_dim, generator, optimizer):
     # An optimizer accepts only the variables it was built with, so build it for both networks.
     optimizer.build(generator.trainable_variables + discriminator.trainable_variables)
 
-    # Frozen from here on, so that training the chain changes the generator only.
+    # Frozen as part of the chain: training that must change the generator only.
     discriminator.trainable = False
 
     gan_input = Input(shape=(random_dim,))
@@ -137,7 +137,7 @@ def plot_generated_images(
 ):
     """Save generated digits, dark on white, as `gan_generated_image_epoch_<epoch>.png`.
 
-    examples: how many; dim: rows and columns; figsize: width and height in inches of 100 pixels.
+    examples: how many; dim: rows and columns; figsize: width and height in units of 100 pixels.
     Raises ValueError if `dim` has too few cells, OSError if the file cannot be written.
     """
     # Every call draws the same noise, so you can watch the same digits develop.
@@ -145,7 +145,7 @@ def plot_generated_images(
     generated_images = generator.predict_on_batch(noise)
     generated_images = generated_images.reshape(examples, 28, 28)
 
-    with replacing(Path(output_dir, f"gan_generated_image_epoch_{epoch}.png")) as path:
+    with atomic_write(Path(output_dir, f"gan_generated_image_epoch_{epoch}.png")) as path:
         draw_sheet(generated_images, dim, figsize).save(path)
 
 
@@ -153,7 +153,7 @@ def get_train_step(generator, discriminator, gan, batch_size):
     """Return a function that runs one training step, compiled because that is several times faster.
 
     It takes noise (batch_size, 100), real images (batch_size, 784) and fresh noise, and returns the
-    two losses. TensorFlow runs its lines only once, to record them, and reads `trainable` then.
+    two losses. TensorFlow runs the lines below once, to record them, and reads `trainable` then.
     """
 
     @tf.function(jit_compile=xla_works())
@@ -179,11 +179,11 @@ def get_train_step(generator, discriminator, gan, batch_size):
 
 
 def train_on_batch(network, x, y):
-    """Update the trainable weights once, like Keras's method of this name, and return the loss."""
+    """Update the trainable weights, return the loss: Keras's own method cannot run in a graph."""
     with tf.GradientTape() as tape:
         loss = network.compute_loss(x=x, y=y, y_pred=network(x, training=True))
     weights = network.trainable_variables
-    network.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights))
+    network.optimizer.apply(tape.gradient(loss, weights), weights)
     return loss
 
 
@@ -200,7 +200,7 @@ def train(
 ):
     """Train the GAN; save pictures, curves, the generator and a checkpoint in `output_dir`.
 
-    epochs        passes of n // batch_size steps, in total: a resumed run counts those done before
+    epochs        rounds of n // batch_size steps, in total: a resumed run counts those done before
     batch_size    real images per step, drawn at random with replacement
     data          see `load_mnist_data`
     limit         train on the first `limit` images only (None: all)
@@ -217,7 +217,7 @@ def train(
     x_train = x_train[:limit]
     batch_count = x_train.shape[0] // batch_size
     if batch_count == 0:
-        raise ValueError(f"batch_size {batch_size} is larger than the data, {len(x_train)} images")
+        raise InputError(f"batch_size {batch_size} is larger than the data, {len(x_train)} images")
 
     with training_session(output_dir, resume) as history:
         keras.utils.set_random_seed(seed)
@@ -227,7 +227,7 @@ def train(
         gan = get_gan_network(discriminator, random_dim, generator, adam)
         train_step = get_train_step(generator, discriminator, gan, batch_size)
 
-        run = start_run(arguments, x_train, y_train, history, generator, discriminator, gan)
+        run = start_or_resume(arguments, x_train, y_train, history, generator, discriminator, gan)
         for e in range(len(history["losses"]) + 1, epochs + 1):
             losses = []
             start = time.perf_counter()
@@ -250,11 +250,15 @@ def train(
 
 
 # ============ Supporting code. If you came for the GAN, you can stop here. ============
-# tqdm's usual bar without the steps per second, which would leave it no room in 80 columns.
+# tqdm's usual bar without the steps per second, to leave room for the losses in 80 columns.
 BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
-@keras.saving.register_keras_serializable()  # so that a generator with Dropout can be opened again
+class InputError(ValueError):
+    """Arguments or files that do not fit, rather than a mistake in the code."""
+
+
+@keras.saving.register_keras_serializable()  # for readers who add Dropout to the generator
 class Dropout(keras.layers.Dropout):
     """Keras's Dropout, with random bits that XLA draws several times faster on a CPU."""
 
@@ -305,33 +309,31 @@ def read_digits(path):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file}
     except Exception as error:  # a damaged file can fail in any of zipfile, zlib and NumPy
-        raise ValueError(f"{path} is not a complete .npz file of arrays: {error}") from error
+        raise InputError(f"{path} is not a complete .npz file of arrays: {error}") from error
     if missing := {"x_train", "y_train", "x_test", "y_test"} - arrays.keys():
-        raise ValueError(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays)}")
+        raise InputError(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays)}")
     digits = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
     for x, y in digits:
         if x.dtype != np.uint8 or x.shape != (y.size, 28, 28) or y.ndim != 1 or y.size == 0:
             found = f"{x.dtype} {x.shape} and {y.dtype} {y.shape}"
-            raise ValueError(f"{path} holds {found}, not images uint8 (n, 28, 28) and labels (n,)")
+            raise InputError(f"{path} holds {found}, not images uint8 (n, 28, 28) and labels (n,)")
     return digits
 
 
 def draw_digits(count, seed):
     """Return digits drawn from fonts, images uint8 (count, 28, 28) and labels uint8 (count,)."""
-    names = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSans-Oblique", "STIXGeneralBolIta"]
-    names += ["DejaVuSerif", "DejaVuSerif-Bold", "DejaVuSerif-Italic", "STIXGeneral"]
+    names = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralBol"]
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     fonts = [ImageFont.truetype(folder / f"{n}.ttf", size) for n in names for size in range(24, 30)]
     glyphs = [[Image.new("L", (28, 28)) for _ in range(10)] for _ in fonts]
     for font, row in zip(fonts, glyphs):
         for digit, glyph in enumerate(row):
             ImageDraw.Draw(glyph).text((14, 14.5), str(digit), fill=255, font=font, anchor="mm")
-
-    random = np.random.RandomState(seed)  # its own, so that every run draws the same digits
-    labels = random.randint(0, 10, count).astype(np.uint8)
-    choices = random.randint(0, len(fonts), count)
-    angles = random.normal(0, 8, count)  # degrees
-    shifts = random.normal(0, 0.6, (count, 2))  # pixels
+    rng = np.random.RandomState(seed)  # its own, so that every run draws the same digits
+    labels = rng.randint(0, 10, count).astype(np.uint8)
+    choices = rng.randint(0, len(fonts), count)
+    angles = rng.normal(0, 8, count)  # degrees
+    shifts = rng.normal(0, 0.6, (count, 2))  # pixels
     images = np.empty((count, 28, 28), np.uint8)
     for i in range(count):
         glyph = glyphs[choices[i]][labels[i]]
@@ -346,13 +348,13 @@ def generate_sheet(generator, seed, figsize):
 
 
 def draw_sheet(images, dim, figsize):
-    """Return images (n, 28, 28) in [-1, 1], dark on white, as one; dim, figsize: see above."""
+    """Return one picture of images (n, 28, 28); see `plot_generated_images` for dim and figsize."""
     rows, columns = dim
     cells = np.full((rows, columns, 31, 31), 255, np.uint8)  # with white between the digits
     pixels = np.round((1 - np.clip(images, -1, 1)) * 127.5)
     cells.reshape(-1, 31, 31)[: len(images), 1:29, 1:29] = pixels
     sheet = Image.fromarray(cells.swapaxes(1, 2).reshape(31 * rows, 31 * columns))
-    return sheet.resize([round(100 * inches) for inches in figsize], Image.NEAREST)
+    return ImageOps.pad(sheet, [round(100 * x) for x in figsize], Image.NEAREST, color=255)
 
 
 def plot_history(folder, history):
@@ -363,27 +365,25 @@ def plot_history(folder, history):
         figure = matplotlib.figure.Figure((8, 4.5), layout="constrained")  # needs no display
         axes = figure.add_subplot()
         axes.plot(range(1, epochs + 1), means, ".-", label=["discriminator", "generator"])
-        # A discriminator that answers 1/2 to every image loses ln 2, whatever the labels.
-        axes.axhline(np.log(2), color="grey", linestyle="--", label="discriminator guessing (ln 2)")
+        axes.axhline(np.log(2), color="grey", linestyle="--", label="discriminator guessing: ln 2")
         axes.set(xlabel="epoch", ylabel="binary cross-entropy, mean per epoch", ylim=(0, None))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.legend()
-        with replacing(folder / "gan_loss.png") as part:
+        with atomic_write(folder / "gan_loss.png") as part:
             figure.savefig(part, dpi=100)
-
     frames = []
     for epoch, sheet in enumerate(history["sheets"], start=1):
         frame = ImageOps.expand(Image.fromarray(sheet), (0, 0, 0, 20), fill=255)
-        ImageDraw.Draw(frame).text((155, 319), f"epoch {epoch}", anchor="mm", font_size=14)
+        ImageDraw.Draw(frame).text((155, 319), f"epoch {epoch}", fill=0, anchor="mm", font_size=14)
         frames.append(frame.quantize(8))  # few greys make a small file
     durations = [min(500, 100 + 4000 // epochs)] * (epochs - 1) + [2000]  # milliseconds
-    with replacing(folder / "gan_training.gif") as part:
+    with atomic_write(folder / "gan_training.gif") as part:
         frames[0].save(part, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
 
 @contextlib.contextmanager
 def training_session(output_dir, resume):
-    """Yield a history, an entry per epoch, to train in float32 and a folder of one's own."""
+    """Lock the folder and set float32 while training; yield an empty history of epochs."""
     folder, history = Path(output_dir), {"losses": [], "sheets": [], "seconds": []}
     if resume and not (folder / "checkpoint.npz").exists():
         raise FileNotFoundError(f"{folder / 'checkpoint.npz'}: no checkpoint; start without resume")
@@ -393,30 +393,30 @@ def training_session(output_dir, resume):
         lock.execute("BEGIN EXCLUSIVE")  # works on any platform, and ends with a killed process
     except (OSError, sqlite3.Error) as error:
         message = f"output_dir {folder} cannot be written to, or another run is using it"
-        raise ValueError(f"{message} ({error})") from error
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 (tqdm needs one, even closed)
+        raise InputError(f"{message} ({error})") from error
+    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 (if closed: tqdm needs one)
     floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float32")
     keras.config.set_dtype_policy("float32")
-    try:
-        yield history
-    except KeyboardInterrupt:
-        saved = len(history["losses"])
-        advice = "continue with --resume (in Python, resume=True)" if saved else "start again"
-        interruption = KeyboardInterrupt(f"interrupted; epochs saved: {saved}; {advice}")
-        interruption._render_traceback_ = lambda: interruption.args  # all that IPython shows
-        raise interruption from None
-    finally:
-        keras.config.set_floatx(floatx)
-        keras.config.set_dtype_policy(policy)
-        if history["losses"]:
-            plot_history(folder, history)
-        lock.close()
+    with contextlib.closing(lock):
+        try:
+            yield history
+        except KeyboardInterrupt:
+            saved = len(history["seconds"]) or ("as before" if resume else 0)
+            advice = "repeat with --resume (in Python, resume=True)" if saved else "start again"
+            interruption = KeyboardInterrupt(f"interrupted; epochs saved: {saved}; {advice}")
+            interruption._render_traceback_ = lambda: interruption.args  # all that IPython shows
+            raise interruption from None
+        finally:
+            keras.config.set_floatx(floatx)
+            keras.config.set_dtype_policy(policy)
+            if history["losses"]:
+                plot_history(folder, history)
 
 
 @contextlib.contextmanager
-def replacing(path):
-    """Yield a temporary path; on success it atomically replaces `path`, which is always whole."""
+def atomic_write(path):
+    """Yield a temporary path; on success it replaces `path`, which is never half-written."""
     part = path.with_name(f"part-{path.name}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -430,8 +430,8 @@ def replacing(path):
         part.unlink(missing_ok=True)
 
 
-def start_run(arguments, x_train, y_train, history, generator, discriminator, gan):
-    """Load the checkpoint, or move an earlier run aside; return what `save_epoch` needs."""
+def start_or_resume(arguments, x_train, y_train, history, generator, discriminator, gan):
+    """Load the checkpoint or move an earlier run aside; return what `save_epoch` needs."""
     about = {"arguments": arguments, "data": arguments["data"]}
     if about["data"] in ("auto", "mnist"):  # MNIST begins with these labels
         about["data"] = "MNIST" if list(y_train[:5]) == [5, 0, 4, 1, 9] else "drawn"
@@ -439,7 +439,7 @@ def start_run(arguments, x_train, y_train, history, generator, discriminator, ga
     for name, network in (("generator", generator), ("discriminator", discriminator)):
         layers = [f"{type(x).__name__} {getattr(x, 'units', '')}".strip() for x in network.layers]
         about[name] = ", ".join([*layers, type(network.optimizer).__name__])
-    # All that training changes. A resumed run takes the learning rate from the code.
+    # All that training changes, except the learning rate, which comes from the code.
     discriminator.trainable = True
     discriminator.optimizer.build(discriminator.trainable_variables)  # if it has one of its own
     discriminator.trainable = False
@@ -450,30 +450,30 @@ def start_run(arguments, x_train, y_train, history, generator, discriminator, ga
     run = {"folder": Path(arguments["output_dir"]), "about": about, "variables": variables}
     if arguments["resume"]:
         load_checkpoint(run, history)
-        print(f"{len(history['losses'])} of {arguments['epochs']} epochs are done", flush=True)
+        print(f"epochs done: {len(history['losses'])} of {arguments['epochs']}", flush=True)
     else:
         move_earlier_run(run["folder"])
     packages = ("keras", "tensorflow", "numpy", "matplotlib", "PIL", "tqdm")
     versions = {"python": sys.version} | {p: sys.modules[p].__version__ for p in packages}
-    with replacing(run["folder"] / "run.json") as part:
+    with atomic_write(run["folder"] / "run.json") as part:
         part.write_text(json.dumps(about | {"versions": versions}, indent=2) + "\n")
     return run
 
 
 def move_earlier_run(folder):
-    """Move what an earlier run left in the folder, if it came to anything, into a numbered one."""
+    """Move what an earlier run left, if more than run.json, into a numbered folder."""
     patterns = ["gan_*_[0-9]*.png", "gan_loss.*", "gan_training.gif", "generator.keras"]
-    patterns += ["checkpoint.npz", "run.json"]  # in this order: the next run finishes a killed move
+    patterns += ["checkpoint.npz", "run.json"]  # last: the next run finishes a move cut short
     names = [path.name for pattern in patterns for path in folder.glob(pattern)]
-    if names not in ([], ["run.json"]):
-        number = 1
-        while any((folder / f"run_{number}" / name).exists() for name in names):
-            number += 1
-        target = folder / f"run_{number}"
+    number = 1
+    while any((folder / f"run_{number}" / name).exists() for name in names):
+        number += 1
+    target = folder / f"run_{number}"
+    if names and (names != ["run.json"] or target.exists()):
         target.mkdir(exist_ok=True)
         for name in names:
             os.rename(folder / name, target / name)
-        print(f"the files of an earlier run are now in its subfolder {target.name}", flush=True)
+        print(f"moved the files of an earlier run to the subfolder {target.name}", flush=True)
 
 
 def record_losses(losses, bar, d_loss, g_loss):
@@ -490,14 +490,13 @@ def save_epoch(run, history, generator, losses, start):
     folder, arguments = run["folder"], run["about"]["arguments"]
     history["losses"].append(np.float32(losses))  # (steps, 2)
     history["sheets"].append(np.asarray(generate_sheet(generator, 0, (3.1, 3.1))))
-    history["seconds"].append(time.perf_counter() - start)
+    seconds = [*history["seconds"], time.perf_counter() - start]
     epoch, means = len(history["losses"]), np.mean(history["losses"], axis=1)  # (epochs, 2)
-    rows = np.column_stack([range(1, epoch + 1), means, history["seconds"]])
-    with replacing(folder / "gan_loss.csv") as part:
-        np.savetxt(
-            part, rows, "%d,%.6f,%.6f,%.2f", header="epoch,d_loss,g_loss,seconds", comments=""
-        )
-    with replacing(folder / "generator.keras") as part:
+    rows = np.column_stack([range(1, epoch + 1), means, seconds])
+    with atomic_write(folder / "gan_loss.csv") as part:
+        header = "epoch,d_loss,g_loss,seconds"
+        np.savetxt(part, rows, "%d,%.6f,%.6f,%.2f", header=header, comments="")
+    with atomic_write(folder / "generator.keras") as part:
         # A fresh model has no optimizer: ours knows the discriminator's weights as well.
         Model(generator.inputs, generator.outputs, name="generator").save(part)
     if epoch == 1 or epoch % arguments["sample_every"] == 0:
@@ -505,10 +504,11 @@ def save_epoch(run, history, generator, losses, start):
     name, keys, *others = np.random.get_state()
     about = json.dumps(run["about"] | {"random_state": [name, keys.tolist(), *others]})
     values = {f"variable_{i}": variable.numpy() for i, variable in enumerate(run["variables"])}
-    with replacing(folder / "checkpoint.npz") as part:
-        np.savez(part, about=about, **history, **values)
-    losses = "d_loss {:.3f}, g_loss {:.3f}, {:.1f} s".format(*rows[-1, 1:])
-    print(f"epoch {epoch}/{arguments['epochs']}: {losses}", flush=True)
+    with atomic_write(folder / "checkpoint.npz") as part:
+        np.savez(part, about=about, **(history | {"seconds": seconds}), **values)
+    history["seconds"] = seconds  # only now, since it tells how many epochs are saved
+    means = "d_loss {:.3f}, g_loss {:.3f}, {:.1f} s".format(*rows[-1, 1:])
+    print(f"epoch {epoch}/{arguments['epochs']}: {means}", flush=True)
 
 
 def load_checkpoint(run, history):
@@ -523,16 +523,16 @@ def load_checkpoint(run, history):
         differences = [f"{n} was {then[n]}, now {now[n]}" for n in names if then[n] != now[n]]
         if then["limit"] == now["limit"] and then["sha256"] != now["sha256"]:
             differences.append(f"data was {then['data']}, now {now['data']} with other images")
-            if then["data"] == "drawn" != now["data"]:
-                differences.append("for drawn digits add --data drawn (in Python, data='drawn')")
+            if then["data"] == "drawn":
+                differences.append("for drawn digits: --data drawn (in Python, data='drawn')")
         if differences:
-            raise ValueError("; ".join(differences))
+            raise InputError("; ".join(differences))
         past = {name: list(saved.pop(name)) for name in history}
         for variable, value in zip(run["variables"], saved.values(), strict=True):
             variable.assign(value)
         np.random.set_state(about["random_state"])
     except Exception as error:  # a damaged or foreign file can fail anywhere
-        raise ValueError(f"{path} is not a checkpoint of this run: {error}") from error
+        raise InputError(f"{path} is not a checkpoint of this run: {error}") from error
     history.update(past)
 
 
@@ -544,7 +544,7 @@ def validate(epochs, batch_size, data, limit, seed, output_dir, sample_every, re
         lowest = 0 if name == "seed" else 1
         whole = isinstance(value, (int, np.integer)) and lowest <= value < 2**32
         if not whole and (name, value) != ("limit", None):
-            raise ValueError(
+            raise InputError(
                 f"{name} must be a whole number from {lowest} to 2**32-1, not {value!r}"
             )
         numbers[name] = int(value) if whole else None
@@ -557,10 +557,10 @@ def generate(output_dir, seed):
     try:
         sheet = generate_sheet(keras.models.load_model(path, compile=False), seed, (10, 10))
     except Exception as error:  # a damaged or foreign file can fail anywhere in Keras
-        raise ValueError(f"{path} holds no generator of this script; train first") from error
-    with replacing(path.with_name(f"gan_generated_image_seed_{seed}.png")) as part:
+        raise InputError(f"no generator of this script in {path}; train first ({error})") from error
+    with atomic_write(path.with_name(f"gan_generated_image_seed_{seed}.png")) as part:
         sheet.save(part)
-    print(f"saved gan_generated_image_seed_{seed}.png")
+    print(f"saved gan_generated_image_seed_{seed}.png in the output folder")
 
 
 def main():
@@ -569,11 +569,11 @@ def main():
     parser = argparse.ArgumentParser("mnist_gan.py", formatter_class=formatter)
     parser.description = "Train a GAN that learns to write digits, or let a trained one write."
     add = parser.add_argument
-    add("--epochs", type=int, default=40, help="passes through the data, in total")
+    add("--epochs", type=int, default=40, help="rounds of training, in total")
     add("--batch-size", type=int, default=128, help="real images per step")
     add("--data", default="auto", help="auto, mnist, drawn, or the path of an .npz file")
     add("--limit", type=int, help="train on the first LIMIT images only")
-    add("--seed", type=int, default=10, help="another seed gives another run")
+    add("--seed", type=int, default=10, help="another one gives another run, or other new digits")
     add("--sample-every", type=int, default=20, help="epochs between two pictures")
     add("--output-dir", default="outputs", help="folder for all results")
     mode = parser.add_mutually_exclusive_group()
@@ -591,9 +591,9 @@ def main():
     except KeyboardInterrupt as interruption:
         print(f"mnist_gan.py: {str(interruption) or 'interrupted'}", file=sys.stderr)
         return 130
-    except (ValueError, OSError, FloatingPointError) as error:
+    except (InputError, OSError, FloatingPointError) as error:
         print(f"mnist_gan.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, (ValueError, FileNotFoundError)) else 1
+        return 2 if isinstance(error, (InputError, FileNotFoundError)) else 1
 
 
 if __name__ == "__main__":
