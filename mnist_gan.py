@@ -231,9 +231,7 @@ def train(
         for e in range(len(history["losses"]) + 1, epochs + 1):
             losses = []
             start = time.perf_counter()
-            bar = tqdm(
-                range(batch_count), f"Epoch {e}/{epochs}", leave=False, bar_format=BAR_FORMAT
-            )
+            bar = tqdm(range(batch_count), f"Epoch {e}/{epochs}", leave=False, bar_format=BAR)
             for _ in bar:
                 noise = np.random.normal(0, 1, size=[batch_size, random_dim])
                 image_batch = x_train[np.random.randint(0, x_train.shape[0], size=batch_size)]
@@ -251,7 +249,7 @@ def train(
 
 # ============ Supporting code. If you came for the GAN, you can stop here. ============
 # tqdm's usual bar without the steps per second, to leave room for the losses in 80 columns.
-BAR_FORMAT = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class InputError(ValueError):
@@ -350,6 +348,8 @@ def generate_sheet(generator, seed, figsize):
 def draw_sheet(images, dim, figsize):
     """Return one picture of images (n, 28, 28); see `plot_generated_images` for dim and figsize."""
     rows, columns = dim
+    if len(images) > rows * columns:
+        raise InputError(f"dim {dim} has too few cells for {len(images)} images")
     cells = np.full((rows, columns, 31, 31), 255, np.uint8)  # with white between the digits
     pixels = np.round((1 - np.clip(images, -1, 1)) * 127.5)
     cells.reshape(-1, 31, 31)[: len(images), 1:29, 1:29] = pixels
