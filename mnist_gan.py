@@ -264,7 +264,9 @@ class Dropout(keras.layers.Dropout):
         if not training or self.rate == 0:
             return inputs
         seed = tf.cast(self.seed_generator.next(), tf.int32)
-        bits = tf.random.stateless_uniform(tf.shape(inputs), seed, None, None, tf.uint32, "philox")
+        bits = tf.random.stateless_uniform(
+            tf.shape(inputs), seed, None, None, "uint32", alg="philox"
+        )
         uniform = tf.cast(bits // 2**9, tf.float32) / 2**23  # the same with XLA and without
         return tf.where(uniform >= self.rate, inputs / (1 - self.rate), 0.0)
 
