@@ -260,15 +260,13 @@ class InputError(ValueError):
 class Dropout(keras.layers.Dropout):
     """Keras's Dropout, with random bits that XLA draws several times faster on a CPU."""
 
-    def call(self, inputs, training=False):
+    def call(self, x, training=False):
         if not training or self.rate == 0:
-            return inputs
+            return x
         seed = tf.cast(self.seed_generator.next(), tf.int32)
-        bits = tf.random.stateless_uniform(
-            tf.shape(inputs), seed, None, None, "uint32", alg="philox"
-        )
+        bits = tf.random.stateless_uniform(tf.shape(x), seed, None, None, "uint32", alg="philox")
         uniform = tf.cast(bits // 2**9, tf.float32) / 2**23  # the same with XLA and without
-        return tf.where(uniform >= self.rate, inputs / (1 - self.rate), 0.0)
+        return tf.where(uniform >= self.rate, x / (1 - self.rate), 0.0)
 
 
 def xla_works():
