@@ -285,7 +285,7 @@ def load_digits(data):
     timeout = socket.getdefaulttimeout()
     try:
         if data != "drawn":
-            socket.setdefaulttimeout(20)  # Keras sets none: without network it might hang
+            socket.setdefaulttimeout(20)  # Keras sets none, and some networks never answer
             return mnist.load_data()
     except Exception as error:  # Keras raises a bare Exception if the download fails
         reason = f"MNIST is not available ({str(error).split(' -- ')[-1]})"
@@ -390,7 +390,7 @@ def training_session(output_dir, resume):
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = sqlite3.connect(folder / "checkpoint.lock", timeout=0)
-        lock.execute("BEGIN EXCLUSIVE")  # works on any platform, and ends with a killed process
+        lock.execute("BEGIN EXCLUSIVE")  # held until closed or the process ends, even killed
     except (OSError, sqlite3.Error) as error:
         message = f"output_dir {folder} cannot be written to, or another run is using it"
         raise InputError(f"{message} ({error})") from error
