@@ -2,8 +2,10 @@
 
 import csv
 import os
+import signal
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -33,6 +35,12 @@ def no_download(monkeypatch):
     monkeypatch.setattr(mnist_gan.mnist, "load_data", fail)
 
 
+@pytest.fixture(scope="session")
+def drawn():
+    """Draw the digits once for all tests, which only read them."""
+    return mnist_gan.load_mnist_data("drawn")
+
+
 def write_npz(path, **changes):
     """Write a valid small data file, with some arrays replaced or, if None, left out."""
     random = np.random.RandomState(1)
@@ -42,8 +50,8 @@ def write_npz(path, **changes):
         "x_test": random.randint(0, 256, (20, 28, 28), np.uint8),
         "y_test": random.randint(0, 10, 20).astype(np.uint8),
     }
-    arrays = {key: value for key, value in (arrays | changes).items() if value is not None}
-    np.savez(path, **arrays)
+    arrays |= changes
+    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
     return path
 
 
@@ -52,12 +60,26 @@ def npz(tmp_path):
     return write_npz(tmp_path / "data.npz")
 
 
+def run(epochs, data, folder, **changes):
+    """Train with 18 steps an epoch, and with pictures after epochs 1, 2 and 4."""
+    arguments = {"batch_size": 16, "seed": 3, "sample_every": 2, "output_dir": folder} | changes
+    return mnist_gan.train(epochs, data=data, **arguments)
+
+
+@pytest.fixture(scope="session")
+def whole(drawn, tmp_path_factory):
+    """Train four epochs in one go, as a reader would; return (data file, folder, losses)."""
+    folder = tmp_path_factory.mktemp("whole")
+    data = write_npz(folder / "data.npz", x_train=drawn[2][:300])
+    return data, folder / "out", run(4, data, folder / "out")
+
+
 @pytest.fixture
 def command(monkeypatch, capsys):
     """Return a function that runs the command line in this process: (exit code, out, err)."""
     monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
 
-    def run(*arguments):
+    def run_command(*arguments):
         monkeypatch.setattr(sys, "argv", ["mnist_gan.py", *map(str, arguments)])
         try:
             code = mnist_gan.main()
@@ -65,7 +87,7 @@ def command(monkeypatch, capsys):
             code = exit.code
         return code, *capsys.readouterr()
 
-    return run
+    return run_command
 
 
 def make_networks():
@@ -83,27 +105,24 @@ def remove_xla(monkeypatch):
     monkeypatch.setattr(tf, "function", lambda *a, jit_compile=None, **k: function(*a, **k))
 
 
-@pytest.fixture
-def no_xla(monkeypatch):
-    remove_xla(monkeypatch)
+def dense(inputs, *units):
+    """Return a function that makes a network of Dense layers, to swap in for the script's."""
+
+    def get_network(optimizer):
+        last = keras.layers.Dense(units[-1], "sigmoid" if units[-1] == 1 else "tanh")
+        layers = [keras.layers.Dense(n) for n in units[:-1]]
+        network = keras.Sequential([keras.Input((inputs,)), *layers, last])
+        network.compile(loss="binary_crossentropy", optimizer=optimizer)
+        return network
+
+    return get_network
 
 
 def shrink_networks(monkeypatch):
     """Swap in networks that train in no time, for tests of what happens around the training."""
     remove_xla(monkeypatch)
-
-    def small(make):
-        def get_network(optimizer):
-            first, *_, last = make(optimizer).layers
-            layers = [keras.Input(first.input.shape[1:]), keras.layers.Dense(8)]
-            network = keras.Sequential([*layers, keras.layers.Dense(last.units, last.activation)])
-            network.compile(loss="binary_crossentropy", optimizer=optimizer)
-            return network
-
-        return get_network
-
-    for name in ("get_generator", "get_discriminator"):
-        monkeypatch.setattr(mnist_gan, name, small(getattr(mnist_gan, name)))
+    monkeypatch.setattr(mnist_gan, "get_generator", dense(100, 8, 784))
+    monkeypatch.setattr(mnist_gan, "get_discriminator", dense(784, 8, 1))
 
 
 @pytest.fixture
@@ -111,22 +130,16 @@ def small_networks(monkeypatch):
     shrink_networks(monkeypatch)
 
 
-def at_epoch(monkeypatch, epoch, action):
-    """Call `action` at the end of an epoch that draws a picture, before anything is saved."""
-    plot = mnist_gan.plot_generated_images
-
-    def plot_and_act(e, *arguments, **options):
-        if e == epoch:
-            action()
-        return plot(e, *arguments, **options)
-
-    monkeypatch.setattr(mnist_gan, "plot_generated_images", plot_and_act)
+@pytest.fixture
+def still(small_networks, monkeypatch):
+    """Small networks that stay as they are, with steps that do nothing but return losses."""
+    monkeypatch.setattr(mnist_gan, "get_train_step", lambda *_: lambda *_: (0.75, 0.5))
 
 
 def contents(folder):
     """Return the bytes of every file in a folder, by name; the lock tells nothing."""
-    files = [path for path in Path(folder).iterdir() if path.is_file()]
-    return {path.name: path.read_bytes() for path in files if path.name != "checkpoint.lock"}
+    files = [path for path in Path(folder).iterdir() if path.is_file() and path.suffix != ".lock"]
+    return {path.name: path.read_bytes() for path in files}
 
 
 def pictures(folder):
@@ -136,35 +149,42 @@ def pictures(folder):
 
 def read_losses(folder):
     """Return the rows of gan_loss.csv: epoch, d_loss, g_loss, seconds, as text."""
-    with open(Path(folder) / "gan_loss.csv", newline="") as file:
-        return list(csv.DictReader(file))
+    return list(csv.DictReader((Path(folder) / "gan_loss.csv").read_text().splitlines()))
 
 
 def saved_weights(folder):
-    return keras.models.load_model(Path(folder) / "generator.keras", compile=False).get_weights()
+    """Return all weights of the saved generator, one after the other."""
+    generator = keras.models.load_model(Path(folder) / "generator.keras", compile=False)
+    return np.concatenate([weight.ravel() for weight in generator.get_weights()])
 
 
 def check_same_run(folder, other):
     """Compare weights, losses and pictures of two runs to the byte."""
-    for weight, expected in zip(saved_weights(other), saved_weights(folder), strict=True):
-        assert np.array_equal(weight, expected)
+    assert saved_weights(other).dtype == np.float32
+    assert np.array_equal(saved_weights(other), saved_weights(folder))
     for row, expected in zip(read_losses(other), read_losses(folder), strict=True):
-        assert {**row, "seconds": None} == {**expected, "seconds": None}
+        assert row | {"seconds": None} == expected | {"seconds": None}
     assert pictures(other).keys() == pictures(folder).keys()
     for name, content in pictures(folder).items():
         assert pictures(other)[name] == content, name
 
 
-def start_python(*line, cwd, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **environment):
-    """Start Python on a script or on code that may import mnist_gan; return the process."""
+def start_python(*line, cwd, **environment):
+    """Start Python on a script or on code that may import mnist_gan; kill it if it hangs."""
     path = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parent / "tests")])
-    environment = os.environ | {"PYTHONPATH": path} | environment
-    streams = {"stdout": stdout, "stderr": stderr, "text": True}
-    return subprocess.Popen([sys.executable, *map(str, line)], cwd=cwd, env=environment, **streams)
+    options = {"cwd": cwd, "env": os.environ | {"PYTHONPATH": path} | environment, "text": True}
+    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    # A shell's background job ignores Ctrl-C, and what it starts would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    process = subprocess.Popen([sys.executable, *map(str, line)], **options)
+    watch = threading.Timer(PATIENCE, process.kill)
+    watch.daemon = True
+    watch.start()
+    return process
 
 
 def run_python(*line, cwd, **environment):
     """Run Python to its end; return (exit code, out, err)."""
     process = start_python(*line, cwd=cwd, **environment)
-    out, err = process.communicate(timeout=PATIENCE)
+    out, err = process.communicate()
     return process.returncode, out, err
