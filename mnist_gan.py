@@ -9,7 +9,7 @@ image is to be a real digit. Each improves by trying to beat the other.
     python mnist_gan.py --resume          continue a run that was interrupted
     python mnist_gan.py --generate        draw new digits with the trained generator
 
-An epoch of MNIST is 468 steps, about 11 seconds on two server CPU cores. Blobs become strokes
+An epoch of MNIST is 468 steps, about 12 seconds on two server CPU cores. Specks become strokes
 within 5 epochs and mostly digits within 20 to 40. All results go to `outputs/`.
 """
 
@@ -307,7 +307,7 @@ def read_digits(path):
         with np.load(path, allow_pickle=False) as file:
             arrays = {name: np.asarray(file[name]) for name in file}
     except Exception as error:  # a damaged file can fail in any of zipfile, zlib and NumPy
-        raise InputError(f"{path} is not a complete .npz file of arrays: {error}") from error
+        raise InputError(f"{path} is not a complete .npz file of plain arrays") from error
     if missing := {"x_train", "y_train", "x_test", "y_test"} - arrays.keys():
         raise InputError(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays)}")
     digits = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
@@ -403,7 +403,7 @@ def training_session(output_dir, resume):
             yield history
         except KeyboardInterrupt:
             saved = len(history["seconds"]) or ("as before" if resume else 0)
-            advice = "repeat with --resume (in Python, resume=True)" if saved else "start again"
+            advice = "add --resume to the command (Python: resume=True)" if saved else "start again"
             interruption = KeyboardInterrupt(f"interrupted; epochs saved: {saved}; {advice}")
             interruption._render_traceback_ = lambda: interruption.args  # all that IPython shows
             raise interruption from None
