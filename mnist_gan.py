@@ -479,8 +479,8 @@ def move_earlier_run(folder):
 def record_losses(losses, bar, d_loss, g_loss):
     """Append the losses of a step and show them; FloatingPointError if either is not finite."""
     losses.append((float(d_loss), float(g_loss)))
-    bar.set_postfix_str(f"d_loss {d_loss:.3f}, g_loss {g_loss:.3f}", refresh=False)
-    if not np.isfinite(losses[-1]).all():
+    bar.set_postfix_str("d_loss {:.3f}, g_loss {:.3f}".format(*losses[-1]), refresh=False)
+    if not np.isfinite(sum(losses[-1])):
         where = f"{bar.desc.lower()}, step {len(losses)}: d_loss {d_loss}, g_loss {g_loss}"
         raise FloatingPointError(f"{where}; try another seed or a lower learning rate")
 
