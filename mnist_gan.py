@@ -6,8 +6,8 @@ image is to be a real digit. Each improves by trying to beat the other.
 
     python mnist_gan.py                   40 epochs on MNIST (offline: on digits drawn from fonts)
     python mnist_gan.py --epochs 400      as long as the tutorial trained
-    python mnist_gan.py --resume          continue a run that was interrupted
-    python mnist_gan.py --generate        draw new digits with the trained generator
+    python mnist_gan.py --resume          continue an interrupted run; repeat its other options
+    python mnist_gan.py --generate        draw new digits; different ones with --seed N
 
 An epoch of MNIST is 468 steps, about 12 seconds on two server CPU cores. Specks become strokes
 within 5 epochs and mostly digits within 20 to 40. All results go to `outputs/`.
@@ -71,7 +71,7 @@ def get_optimizer():
     """Return the Adam optimizer that both networks share, as in the tutorial.
 
     Its settings are those of Radford et al., "Unsupervised Representation Learning with Deep
-    Convolutional GANs", 2015. Shared, it counts two updates per step for its bias correction.
+    Convolutional GANs", 2015. Shared, it counts two updates per step; separate ones count one each.
     """
     return Adam(learning_rate=0.0002, beta_1=0.5)
 
@@ -100,7 +100,7 @@ def get_discriminator(optimizer):
     discriminator.add(Input(shape=(784,)))
     discriminator.add(Dense(1024, kernel_initializer=initializers.RandomNormal(stddev=0.02)))
     discriminator.add(LeakyReLU(0.2))
-    discriminator.add(Dropout(0.3))  # Keras's layer with a faster random generator (below)
+    discriminator.add(Dropout(0.3))  # Keras's Dropout with faster random numbers (see below)
 
     discriminator.add(Dense(512))
     discriminator.add(LeakyReLU(0.2))
@@ -120,7 +120,7 @@ def get_gan_network(discriminator, random_dim, generator, optimizer):
     # An optimizer accepts only the variables it was built with, so build it for both networks.
     optimizer.build(generator.trainable_variables + discriminator.trainable_variables)
 
-    # Frozen as part of the chain: training that must change the generator only.
+    # Frozen here, so that training the chain changes the generator only.
     discriminator.trainable = False
 
     gan_input = Input(shape=(random_dim,))
@@ -153,7 +153,8 @@ def get_train_step(generator, discriminator, gan, batch_size):
     """Return a function that runs one training step, compiled because that is several times faster.
 
     It takes noise (batch_size, 100), real images (batch_size, 784) and fresh noise, and returns the
-    two losses. TensorFlow runs the lines below once, to record them, and reads `trainable` then.
+    two losses. TensorFlow runs the lines below only once and records them; which weights an update
+    changes is fixed then, by `trainable`.
     """
 
     @tf.function(jit_compile=xla_works())
@@ -179,7 +180,7 @@ def get_train_step(generator, discriminator, gan, batch_size):
 
 
 def train_on_batch(network, x, y):
-    """Update the trainable weights, return the loss: Keras's own method cannot run in a graph."""
+    """Do what Keras's method of this name does, which cannot be called in a `tf.function`."""
     with tf.GradientTape() as tape:
         loss = network.compute_loss(x=x, y=y, y_pred=network(x, training=True))
     weights = network.trainable_variables
@@ -209,11 +210,11 @@ def train(
     resume        continue from the checkpoint in `output_dir`, exactly as if it had never stopped
 
     Returns {"d_loss": (steps,), "g_loss": (steps,)}, float32 arrays with one value per step.
-    Raises ValueError or FileNotFoundError for arguments or files that do not fit, OSError if a file
-    cannot be written, FloatingPointError if a loss is no longer finite.
+    Raises ValueError or FileNotFoundError for invalid arguments or files, OSError if a file cannot
+    be written, FloatingPointError if a loss is no longer finite.
     """
     arguments = validate(epochs, batch_size, data, limit, seed, output_dir, sample_every, resume)
-    x_train, y_train, x_test, y_test = load_mnist_data(data)
+    x_train, y_train, x_test, y_test = load_mnist_data(data)  # a GAN needs no labels
     x_train = x_train[:limit]
     batch_count = x_train.shape[0] // batch_size
     if batch_count == 0:
@@ -253,7 +254,7 @@ BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class InputError(ValueError):
-    """Arguments or files that do not fit, rather than a mistake in the code."""
+    """Invalid arguments or files, rather than a mistake in the code."""
 
 
 @keras.saving.register_keras_serializable()  # for readers who add Dropout to the generator
@@ -265,7 +266,7 @@ class Dropout(keras.layers.Dropout):
             return x
         seed = tf.cast(self.seed_generator.next(), tf.int32)
         bits = tf.random.stateless_uniform(tf.shape(x), seed, None, None, "uint32", alg="philox")
-        uniform = tf.cast(bits // 2**9, tf.float32) / 2**23  # the same with XLA and without
+        uniform = tf.cast(bits // 2**9, tf.float32) / 2**23  # exact in float32, with XLA or not
         return tf.where(uniform >= self.rate, x / (1 - self.rate), 0.0)
 
 
@@ -346,7 +347,7 @@ def generate_sheet(generator, seed, figsize):
 
 
 def draw_sheet(images, dim, figsize):
-    """Return one picture of images (n, 28, 28); see `plot_generated_images` for dim and figsize."""
+    """Return a picture of images (n, 28, 28), much faster than with 100 subplots of matplotlib."""
     rows, columns = dim
     if len(images) > rows * columns:
         raise InputError(f"dim {dim} has too few cells for {len(images)} images")
@@ -386,11 +387,11 @@ def training_session(output_dir, resume):
     """Lock the folder and set float32 while training; yield an empty history of epochs."""
     folder, history = Path(output_dir), {"losses": [], "sheets": [], "seconds": []}
     if resume and not (folder / "checkpoint.npz").exists():
-        raise FileNotFoundError(f"{folder / 'checkpoint.npz'}: no checkpoint; start without resume")
+        raise FileNotFoundError(f"{folder / 'checkpoint.npz'}: no checkpoint to resume from")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = sqlite3.connect(folder / "checkpoint.lock", timeout=0)
-        lock.execute("BEGIN EXCLUSIVE")  # held until closed or the process ends, even killed
+        lock.execute("BEGIN EXCLUSIVE")  # SQLite's lock ends with the process, even killed
     except (OSError, sqlite3.Error) as error:
         message = f"output_dir {folder} cannot be written to, or another run is using it"
         raise InputError(f"{message} ({error})") from error
@@ -410,7 +411,7 @@ def training_session(output_dir, resume):
         finally:
             keras.config.set_floatx(floatx)
             keras.config.set_dtype_policy(policy)
-            if history["losses"]:
+            if history["sheets"]:
                 plot_history(folder, history)
 
 
@@ -532,21 +533,20 @@ def load_checkpoint(run, history):
             variable.assign(value)
         np.random.set_state(about["random_state"])
     except Exception as error:  # a damaged or foreign file can fail anywhere
-        raise InputError(f"{path} is not a checkpoint of this run: {error}") from error
+        raise InputError(f"{path} does not fit this run or its code: {error}") from error
     history.update(past)
 
 
 def validate(epochs, batch_size, data, limit, seed, output_dir, sample_every, resume):
-    """Return the arguments of `train` in plain types; ValueError for a number out of range."""
+    """Return the arguments of `train` in plain types; ValueError for an invalid number."""
     numbers = {"epochs": epochs, "batch_size": batch_size, "limit": limit, "seed": seed}
     numbers["sample_every"] = sample_every
     for name, value in numbers.items():
         lowest = 0 if name == "seed" else 1
         whole = isinstance(value, (int, np.integer)) and lowest <= value < 2**32
         if not whole and (name, value) != ("limit", None):
-            raise InputError(
-                f"{name} must be a whole number from {lowest} to 2**32-1, not {value!r}"
-            )
+            wanted = f"a whole number from {lowest} to 2**32-1"
+            raise InputError(f"{name} must be {wanted}, not {value!r}")
         numbers[name] = int(value) if whole else None
     return {**numbers, "data": str(data), "output_dir": str(output_dir), "resume": bool(resume)}
 
@@ -557,7 +557,7 @@ def generate(output_dir, seed):
     try:
         sheet = generate_sheet(keras.models.load_model(path, compile=False), seed, (10, 10))
     except Exception as error:  # a damaged or foreign file can fail anywhere in Keras
-        raise InputError(f"no generator of this script in {path}; train first ({error})") from error
+        raise InputError(f"{path}: no usable generator, train first ({error})") from error
     with atomic_write(path.with_name(f"gan_generated_image_seed_{seed}.png")) as part:
         sheet.save(part)
     print(f"saved gan_generated_image_seed_{seed}.png in the output folder")
@@ -573,7 +573,7 @@ def main():
     add("--batch-size", type=int, default=128, help="real images per step")
     add("--data", default="auto", help="auto, mnist, drawn, or the path of an .npz file")
     add("--limit", type=int, help="train on the first LIMIT images only")
-    add("--seed", type=int, default=10, help="another one gives another run, or other new digits")
+    add("--seed", type=int, default=10, help="another seed gives another run and other digits")
     add("--sample-every", type=int, default=20, help="epochs between two pictures")
     add("--output-dir", default="outputs", help="folder for all results")
     mode = parser.add_mutually_exclusive_group()

@@ -45,7 +45,7 @@ REFUSED = {
     "MNIST offline": (["--data", "mnist"], ["MNIST", "not known", "--data PATH"], 1),
     "a file as folder": (["--output-dir", "text.npz"], ["output_dir text.npz"], 2),
     "a folder in a file": (["--output-dir", "text.npz/in"], ["output_dir", "in"], 2),
-    "no checkpoint": (["--resume", "--output-dir", "new"], ["checkpoint.npz: no checkpoint; "], 2),
+    "no checkpoint": (["--resume", "--output-dir", "new"], ["checkpoint.npz: no checkpoint to"], 2),
     "no generator": (["--generate", "--output-dir", "new"], ["generator.keras", "train first"], 2),
     "a bad seed": (["--generate", "--seed", -1], ["seed", "-1"], 2),
 }

@@ -1,5 +1,6 @@
 """Nothing lost: exact continuation, kills, Ctrl-C, full disks, refusals, earlier runs."""
 
+import itertools
 import os
 import shutil
 import signal
@@ -115,19 +116,22 @@ def test_interruption_in_a_terminal_and_a_second_run(command, whole, tmp_path):
     assert code == 0 and f"epochs done: {done} of 1" in out
 
 
-@pytest.mark.parametrize("epoch, advice", [(1, "start again"), (3, "resume=True")])
-def test_interruption_in_a_notebook(still, monkeypatch, tmp_path, npz, epoch, advice):
-    def plot(e, *_, **__):
-        return e == epoch and interrupt()
+STOPS = [("plot_generated_images", 1, "start again"), ("generate_sheet", 1, "start again")]
+STOPS += [("plot_generated_images", 3, "resume=True")]
 
+
+@pytest.mark.parametrize("name, epoch, advice", STOPS)
+def test_interruption_in_a_notebook(still, monkeypatch, tmp_path, npz, name, epoch, advice):
+    calls = itertools.count(1)
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
-        patch.setattr(mnist_gan, "plot_generated_images", plot)
+        patch.setattr(mnist_gan, name, lambda *_, **__: next(calls) == epoch and interrupt())
         run(4, npz, tmp_path / "out", sample_every=1)
     assert f"epochs saved: {epoch - 1}; " in str(caught.value) and advice in str(caught.value)
     assert caught.value._render_traceback_() == (str(caught.value),)  # all that IPython prints
     run(4, npz, tmp_path / "out", sample_every=1, resume=epoch > 1)
     assert len(read_losses(tmp_path / "out")) == 4
-    assert not (tmp_path / "out" / "run_1").exists()  # what came to nothing is not kept
+    # A first picture is kept; what came to nothing is not.
+    assert (tmp_path / "out" / "run_1").exists() == (name == "generate_sheet")
 
 
 def test_an_interruption_before_training(command, monkeypatch, tmp_path):
@@ -158,7 +162,7 @@ REFUSED = [
 def test_resume_of_another_run_is_refused(stopped, monkeypatch, npz, arguments, swapped, message):
     for name, value in swapped.items():
         monkeypatch.setattr(mnist_gan, name, value)
-    with pytest.raises(ValueError, match=f"checkpoint.npz is not a checkpoint.*: {message}"):
+    with pytest.raises(ValueError, match=f"checkpoint.npz does not fit this run.*: {message}"):
         run(6, npz, stopped[0], resume=True, **arguments)
     assert contents(stopped[0]) == stopped[1]
 
@@ -183,7 +187,7 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(stopped, command, npz):
         path.write_bytes(content)
         options = ["--data", npz, "--batch-size", 16, "--seed", 3, "--output-dir", folder]
         code, _, err = command("--resume", *options)
-        assert code == 2 and err.count("\n") == 1 and f"error: {path} is not a checkpoint" in err
+        assert code == 2 and err.count("\n") == 1 and f"error: {path} does not fit" in err
         assert contents(folder) == before | {path.name: content}
 
 
