@@ -347,7 +347,7 @@ def generate_sheet(generator, seed, figsize):
 
 
 def draw_sheet(images, dim, figsize):
-    """Return a picture of images (n, 28, 28), much faster than with 100 subplots of matplotlib."""
+    """Return one picture of images (n, 28, 28); see `plot_generated_images` for dim and figsize."""
     rows, columns = dim
     if len(images) > rows * columns:
         raise InputError(f"dim {dim} has too few cells for {len(images)} images")
@@ -377,7 +377,7 @@ def plot_history(folder, history):
         frame = ImageOps.expand(Image.fromarray(sheet), (0, 0, 0, 20), fill=255)
         ImageDraw.Draw(frame).text((155, 319), f"epoch {epoch}", fill=0, anchor="mm", font_size=14)
         frames.append(frame.quantize(8))  # few greys make a small file
-    durations = [min(500, 100 + 4000 // epochs)] * (epochs - 1) + [2000]  # milliseconds
+    durations = [min(500, 100 + 4000 // epochs)] * (len(frames) - 1) + [2000]  # milliseconds
     with atomic_write(folder / "gan_training.gif") as part:
         frames[0].save(part, save_all=True, append_images=frames[1:], duration=durations, loop=0)
 
@@ -411,7 +411,7 @@ def training_session(output_dir, resume):
         finally:
             keras.config.set_floatx(floatx)
             keras.config.set_dtype_policy(policy)
-            if history["sheets"]:
+            if history["losses"]:
                 plot_history(folder, history)
 
 
@@ -489,8 +489,8 @@ def record_losses(losses, bar, d_loss, g_loss):
 def save_epoch(run, history, generator, losses, start):
     """Add an epoch to the history, save all results, the checkpoint last, and print the losses."""
     folder, arguments = run["folder"], run["about"]["arguments"]
-    history["losses"].append(np.float32(losses))  # (steps, 2)
     history["sheets"].append(np.asarray(generate_sheet(generator, 0, (3.1, 3.1))))
+    history["losses"].append(np.float32(losses))  # (steps, 2)
     seconds = [*history["seconds"], time.perf_counter() - start]
     epoch, means = len(history["losses"]), np.mean(history["losses"], axis=1)  # (epochs, 2)
     rows = np.column_stack([range(1, epoch + 1), means, seconds])

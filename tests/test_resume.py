@@ -116,22 +116,26 @@ def test_interruption_in_a_terminal_and_a_second_run(command, whole, tmp_path):
     assert code == 0 and f"epochs done: {done} of 1" in out
 
 
-STOPS = [("plot_generated_images", 1, "start again"), ("generate_sheet", 1, "start again")]
-STOPS += [("plot_generated_images", 3, "resume=True")]
+STOPS = [("plot_generated_images", 1, "start again"), ("plot_generated_images", 3, "resume=True")]
+STOPS += [("generate_sheet", 1, "start again"), ("generate_sheet", 3, "resume=True")]
 
 
 @pytest.mark.parametrize("name, epoch, advice", STOPS)
 def test_interruption_in_a_notebook(still, monkeypatch, tmp_path, npz, name, epoch, advice):
-    calls = itertools.count(1)
+    calls, function = itertools.count(1), getattr(mnist_gan, name)
+
+    def stop(*arguments, **options):
+        return interrupt() if next(calls) == epoch else function(*arguments, **options)
+
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt) as caught:
-        patch.setattr(mnist_gan, name, lambda *_, **__: next(calls) == epoch and interrupt())
+        patch.setattr(mnist_gan, name, stop)
         run(4, npz, tmp_path / "out", sample_every=1)
     assert f"epochs saved: {epoch - 1}; " in str(caught.value) and advice in str(caught.value)
     assert caught.value._render_traceback_() == (str(caught.value),)  # all that IPython prints
     run(4, npz, tmp_path / "out", sample_every=1, resume=epoch > 1)
     assert len(read_losses(tmp_path / "out")) == 4
     # A first picture is kept; what came to nothing is not.
-    assert (tmp_path / "out" / "run_1").exists() == (name == "generate_sheet")
+    assert (tmp_path / "out" / "run_1").exists() == ((name, epoch) == ("generate_sheet", 1))
 
 
 def test_an_interruption_before_training(command, monkeypatch, tmp_path):
