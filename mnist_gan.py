@@ -6,11 +6,11 @@ image is to be a real digit. Each improves by trying to beat the other.
 
     python mnist_gan.py                   40 epochs on MNIST (offline: on digits drawn from fonts)
     python mnist_gan.py --epochs 400      as long as the tutorial trained
-    python mnist_gan.py --resume          continue an interrupted run; repeat its other options
+    python mnist_gan.py --resume          continue the latest run, with the options it had
     python mnist_gan.py --generate        draw new digits; different ones with --seed N
 
-An epoch of MNIST is 468 steps, about 12 seconds on two server CPU cores. Specks become strokes
-within 5 epochs and mostly digits within 20 to 40. All results go to `outputs/`.
+An epoch of MNIST is 468 steps, about 15 seconds on two server CPU cores. Strokes appear within 5
+epochs, readable digits after 20 to 40. Each run has a folder of its own: outputs/run_1, run_2, ...
 """
 
 import argparse
@@ -19,10 +19,8 @@ import hashlib
 import json
 import os
 import socket
-import sqlite3
 import sys
 import time
-import warnings
 from pathlib import Path
 
 # Keras and TensorFlow read these once, when they are imported.
@@ -30,7 +28,8 @@ os.environ["KERAS_BACKEND"] = "tensorflow"
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import keras
-import matplotlib.figure
+import matplotlib
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from keras import initializers
@@ -38,22 +37,23 @@ from keras.datasets import mnist
 from keras.layers import Dense, Input, LeakyReLU
 from keras.models import Model, Sequential
 from keras.optimizers import Adam
-from PIL import Image, ImageDraw, ImageFont, ImageOps  # Pillow comes with matplotlib
+from PIL import Image, ImageDraw, ImageFont  # Pillow comes with matplotlib.
 from tqdm import tqdm
 
-tf.get_logger().setLevel("ERROR")  # else it warns of retracing when training is repeated
-__all__ = ["load_mnist_data", "get_optimizer", "get_generator", "get_discriminator"]
-__all__ += ["get_gan_network", "plot_generated_images", "train", "random_dim"]
-random_dim = 100  # length of a noise vector, as in the tutorial
+if keras.config.backend() != "tensorflow":
+    raise ImportError("Keras already runs on another backend: import mnist_gan before keras")
+tf.get_logger().setLevel("ERROR")  # TensorFlow would warn when `train` is called again and again.
+
+random_dim = 100  # the length of a noise vector, as in the tutorial
 
 
 def load_mnist_data(data="auto"):
     """Load handwritten digits, the training images scaled to the range of the generator's tanh.
 
     data: "auto"   Keras's MNIST, cached or downloaded; if neither works, drawn digits
-          "mnist"  Keras's MNIST or an OSError
+          "mnist"  Keras's MNIST, or an OSError
           "drawn"  60,000 + 10,000 digits drawn with matplotlib's fonts, no network needed
-          a path   an .npz file with x_train, y_train, x_test and y_test, like Keras's
+          a path   an .npz file with x_train, y_train, x_test and y_test, laid out like Keras's
 
     Returns (x_train, y_train, x_test, y_test): training images float32 (n, 784) in [-1, 1], 1 for
     ink; the others as Keras returns them, test images uint8 (m, 28, 28) and labels (n,) and (m,).
@@ -70,8 +70,8 @@ def load_mnist_data(data="auto"):
 def get_optimizer():
     """Return the Adam optimizer that both networks share, as in the tutorial.
 
-    Its settings are those of Radford et al., "Unsupervised Representation Learning with Deep
-    Convolutional GANs", 2015. Shared, it counts two updates per step; separate ones count one each.
+    So its bias correction counts two updates per step. Its settings: Radford et al., "Unsupervised
+    Representation Learning with Deep Convolutional Generative Adversarial Networks", 2015.
     """
     return Adam(learning_rate=0.0002, beta_1=0.5)
 
@@ -100,7 +100,7 @@ def get_discriminator(optimizer):
     discriminator.add(Input(shape=(784,)))
     discriminator.add(Dense(1024, kernel_initializer=initializers.RandomNormal(stddev=0.02)))
     discriminator.add(LeakyReLU(0.2))
-    discriminator.add(Dropout(0.3))  # Keras's Dropout with faster random numbers (see below)
+    discriminator.add(Dropout(0.3))  # This is Keras's Dropout with faster random numbers.
 
     discriminator.add(Dense(512))
     discriminator.add(LeakyReLU(0.2))
@@ -111,16 +111,16 @@ def get_discriminator(optimizer):
     discriminator.add(Dropout(0.3))
 
     discriminator.add(Dense(1, activation="sigmoid"))
-    discriminator.compile(loss="binary_crossentropy", optimizer=optimizer)
+    discriminator.compile(loss="binary_crossentropy", optimizer=optimizer, jit_compile=xla_works())
     return discriminator
 
 
 def get_gan_network(discriminator, random_dim, generator, optimizer):
     """Return the two networks chained: noise (batch, random_dim) -> probability (batch, 1)."""
-    # An optimizer accepts only the variables it was built with, so build it for both networks.
+    # An optimizer accepts only the weights it was built for, and this one trains both networks.
     optimizer.build(generator.trainable_variables + discriminator.trainable_variables)
 
-    # Frozen here, so that training the chain changes the generator only.
+    # Training the chain must change the generator only.
     discriminator.trainable = False
 
     gan_input = Input(shape=(random_dim,))
@@ -128,64 +128,35 @@ def get_gan_network(discriminator, random_dim, generator, optimizer):
     gan_output = discriminator(x)
 
     gan = Model(inputs=gan_input, outputs=gan_output)
-    gan.compile(loss="binary_crossentropy", optimizer=optimizer)
+    gan.compile(loss="binary_crossentropy", optimizer=optimizer, jit_compile=xla_works())
     return gan
 
 
+@plt.style.context("default")  # A reader's own matplotlib settings change nothing.
 def plot_generated_images(
     epoch, generator, examples=100, dim=(10, 10), figsize=(10, 10), output_dir="outputs"
 ):
     """Save generated digits, dark on white, as `gan_generated_image_epoch_<epoch>.png`.
 
-    examples: how many; dim: rows and columns; figsize: width and height in units of 100 pixels.
+    examples: how many; dim: rows and columns; figsize: width and height in inches of 100 pixels.
     Raises ValueError if `dim` has too few cells, OSError if the file cannot be written.
     """
-    # Every call draws the same noise, so you can watch the same digits develop.
+    # The noise is the same each time, so you can watch the same digits develop.
     noise = np.random.RandomState(0).normal(0, 1, size=[examples, random_dim])
     generated_images = generator.predict_on_batch(noise)
     generated_images = generated_images.reshape(examples, 28, 28)
 
-    with atomic_write(Path(output_dir, f"gan_generated_image_epoch_{epoch}.png")) as path:
-        draw_sheet(generated_images, dim, figsize).save(path)
-
-
-def get_train_step(generator, discriminator, gan, batch_size):
-    """Return a function that runs one training step, compiled because that is several times faster.
-
-    It takes noise (batch_size, 100), real images (batch_size, 784) and fresh noise, and returns the
-    two losses. TensorFlow runs the lines below only once and records them; which weights an update
-    changes is fixed then, by `trainable`.
-    """
-
-    @tf.function(jit_compile=xla_works())
-    def train_step(noise, image_batch, fresh_noise):
-        generated_images = generator(noise, training=False)
-        X = tf.concat([image_batch, generated_images], axis=0)  # (2 * batch_size, 784)
-
-        # One-sided label smoothing: 0.9 keeps the discriminator from becoming overconfident.
-        y_dis = np.zeros(2 * batch_size)
-        y_dis[:batch_size] = 0.9
-
-        # (1) The discriminator learns to tell real images from generated ones.
-        discriminator.trainable = True
-        d_loss = train_on_batch(discriminator, X, y_dis)
-
-        # (2) The generator learns to make images that the frozen discriminator takes for real.
-        y_gen = np.ones(batch_size)
-        discriminator.trainable = False
-        g_loss = train_on_batch(gan, fresh_noise, y_gen)
-        return d_loss, g_loss
-
-    return train_step
-
-
-def train_on_batch(network, x, y):
-    """Do what Keras's method of this name does, which cannot be called in a `tf.function`."""
-    with tf.GradientTape() as tape:
-        loss = network.compute_loss(x=x, y=y, y_pred=network(x, training=True))
-    weights = network.trainable_variables
-    network.optimizer.apply(tape.gradient(loss, weights), weights)
-    return loss
+    plt.figure(figsize=figsize)
+    try:
+        for i in range(generated_images.shape[0]):
+            plt.subplot(dim[0], dim[1], i + 1)
+            plt.imshow(generated_images[i], interpolation="nearest", cmap="gray_r", vmin=-1, vmax=1)
+            plt.axis("off")
+        plt.tight_layout()
+        with atomic_write(Path(output_dir, f"gan_generated_image_epoch_{epoch}.png")) as path:
+            plt.savefig(path)
+    finally:
+        plt.close()
 
 
 def train(
@@ -195,128 +166,331 @@ def train(
     data="auto",
     limit=None,
     seed=10,
-    output_dir="outputs",
+    output_dir=None,
     sample_every=20,
     resume=False,
 ):
-    """Train the GAN; save pictures, curves, the generator and a checkpoint in `output_dir`.
+    """Train the GAN; save pictures, curves, the generator and a checkpoint in the run's folder.
 
-    epochs        rounds of n // batch_size steps, in total: a resumed run counts those done before
+    epochs        total number of epochs, including those before a resume
     batch_size    real images per step, drawn at random with replacement
     data          see `load_mnist_data`
-    limit         train on the first `limit` images only (None: all)
-    seed          0 to 2**32 - 1, for weights, noise, batches and dropout
+    limit         train on the first `limit` images only (None: all of them)
+    seed          0 to 2**32 - 1, for weights, noise, batches and Dropout
+    output_dir    the run's folder (None: a new outputs/run_N, or the latest one to resume)
     sample_every  save a picture after the first, every `sample_every`-th and the last epoch
-    resume        continue from the checkpoint in `output_dir`, exactly as if it had never stopped
+    resume        continue the run in the folder, exactly as if it had never stopped
 
     Returns {"d_loss": (steps,), "g_loss": (steps,)}, float32 arrays with one value per step.
-    Raises ValueError or FileNotFoundError for invalid arguments or files, OSError if a file cannot
-    be written, FloatingPointError if a loss is no longer finite.
+    Raises ValueError or FileNotFoundError for bad arguments or files, OSError if one cannot be
+    written, FloatingPointError if a loss is no longer finite.
     """
-    arguments = validate(epochs, batch_size, data, limit, seed, output_dir, sample_every, resume)
-    x_train, y_train, x_test, y_test = load_mnist_data(data)  # a GAN needs no labels
+    arguments = {"epochs": epochs, "batch_size": batch_size, "data": str(data), "limit": limit}
+    arguments |= {"seed": seed, "sample_every": sample_every}
+    check_arguments(arguments)
+    folder, earlier = run_folder(output_dir, resume)
+    x_train, y_train, x_test, y_test = load_mnist_data(data)
     x_train = x_train[:limit]
     batch_count = x_train.shape[0] // batch_size
     if batch_count == 0:
         raise InputError(f"batch_size {batch_size} is larger than the data, {len(x_train)} images")
 
-    with training_session(output_dir, resume) as history:
-        keras.utils.set_random_seed(seed)
-        adam = get_optimizer()
-        generator = get_generator(adam)
-        discriminator = get_discriminator(adam)
-        gan = get_gan_network(discriminator, random_dim, generator, adam)
-        train_step = get_train_step(generator, discriminator, gan, batch_size)
+    # Everything random follows from the seed, and nothing from a keras.json.
+    keras.utils.set_random_seed(seed)
+    keras.config.set_floatx("float32")
+    keras.config.set_dtype_policy("float32")
+    keras.config.set_epsilon(1e-7)
+    adam = get_optimizer()
+    generator = get_generator(adam)
+    discriminator = get_discriminator(adam)
+    gan = get_gan_network(discriminator, random_dim, generator, adam)
 
-        run = start_or_resume(arguments, x_train, y_train, history, generator, discriminator, gan)
-        for e in range(len(history["losses"]) + 1, epochs + 1):
-            losses = []
-            start = time.perf_counter()
-            bar = tqdm(range(batch_count), f"Epoch {e}/{epochs}", leave=False, bar_format=BAR)
-            for _ in bar:
-                noise = np.random.normal(0, 1, size=[batch_size, random_dim])
-                image_batch = x_train[np.random.randint(0, x_train.shape[0], size=batch_size)]
-                fresh_noise = np.random.normal(0, 1, size=[batch_size, random_dim])
-                d_loss, g_loss = train_step(noise, image_batch, fresh_noise)
-                record_losses(losses, bar, d_loss, g_loss)
+    run = Run(folder, arguments, x_train, [generator, discriminator, gan])
+    run.start(earlier)
+    for e in range(len(run.history["losses"]) + 1, epochs + 1):
+        losses = []
+        bar = tqdm(range(batch_count), desc=f"Epoch {e}", leave=False, disable=not sys.stderr)
+        for _ in bar:
+            noise = np.random.normal(0, 1, size=[batch_size, random_dim])
+            image_batch = x_train[np.random.randint(0, x_train.shape[0], size=batch_size)]
 
-            if e == 1 or e % sample_every == 0 or e == epochs:
-                plot_generated_images(e, generator, output_dir=output_dir)
-            save_epoch(run, history, generator, losses, start)
+            generated_images = generator.predict_on_batch(noise)
+            X = np.concatenate([image_batch, generated_images])  # (2 * batch_size, 784)
 
-    d_loss, g_loss = np.concatenate(history["losses"]).T
+            # One-sided label smoothing: 0.9 keeps the discriminator from becoming overconfident.
+            y_dis = np.zeros(2 * batch_size)
+            y_dis[:batch_size] = 0.9
+
+            # (1) The discriminator learns to tell real images from generated ones. Keras looks at
+            # `trainable` only at a network's first step, and keeps to what it found there.
+            discriminator.trainable = True
+            d_loss = discriminator.train_on_batch(X, y_dis)
+
+            # (2) The generator learns to make images that the frozen discriminator takes for real.
+            noise = np.random.normal(0, 1, size=[batch_size, random_dim])
+            y_gen = np.ones(batch_size)
+            discriminator.trainable = False
+            g_loss = gan.train_on_batch(noise, y_gen)
+
+            losses.append((d_loss, g_loss))
+            bar.set_postfix(d_loss=d_loss, g_loss=g_loss, refresh=False)
+
+        run.add_epoch(losses)
+        if e == 1 or e % sample_every == 0 or e == epochs:
+            plot_generated_images(e, generator, output_dir=folder)
+            run.save_gif()
+        run.save()
+
+    d_loss, g_loss = np.concatenate(run.history["losses"]).T
     return {"d_loss": d_loss, "g_loss": g_loss}
 
 
 # ============ Supporting code. If you came for the GAN, you can stop here. ============
-# tqdm's usual bar without the steps per second, to leave room for the losses in 80 columns.
-BAR = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
 
 
 class InputError(ValueError):
-    """Invalid arguments or files, rather than a mistake in the code."""
+    """Bad input from the user, not a bug."""
 
 
-@keras.saving.register_keras_serializable()  # for readers who add Dropout to the generator
+@keras.saving.register_keras_serializable()  # `load_model` finds it, in a generator of yours too.
 class Dropout(keras.layers.Dropout):
-    """Keras's Dropout, with random bits that XLA draws several times faster on a CPU."""
+    """Keras's Dropout with random numbers that XLA draws many times faster on a CPU (Philox)."""
 
     def call(self, x, training=False):
         if not training or self.rate == 0:
             return x
         seed = tf.cast(self.seed_generator.next(), tf.int32)
-        bits = tf.random.stateless_uniform(tf.shape(x), seed, None, None, "uint32", alg="philox")
-        uniform = tf.cast(bits // 2**9, tf.float32) / 2**23  # exact in float32, with XLA or not
-        return tf.where(uniform >= self.rate, x / (1 - self.rate), 0.0)
+        return tf.nn.experimental.stateless_dropout(x, self.rate, seed, rng_alg="philox")
 
 
 def xla_works():
     """Return whether this TensorFlow can compile with XLA: on some platforms it cannot."""
-    try:
+    with contextlib.suppress(Exception):  # Which one is raised depends on the platform.
         tf.function(tf.tanh, jit_compile=True)(tf.zeros(1))
-    except Exception:  # which one depends on the platform; training works without XLA, too
-        return False
-    return True
+        return True
+    return False
+
+
+class Run:
+    """A run: its folder, its history by epoch, and everything that training changes."""
+
+    def __init__(self, folder, arguments, x_train, networks):
+        generator, discriminator, gan = networks
+        self.folder = folder
+        self.generator = generator
+        # Of each epoch: losses (steps, 2), a small picture of 100 digits, and how long it took.
+        self.history = {"losses": [], "sheets": [], "seconds": []}
+        self.clock = time.perf_counter()
+        self.variables = gan.variables
+        optimizers = dict.fromkeys([gan.optimizer, discriminator.optimizer])  # one, if shared
+        for optimizer in optimizers:
+            # Keras would build it at its first step, which is too late to load a checkpoint.
+            optimizer.build(gan.weights)
+            # The learning rate comes from the code, so a reader can change it and resume.
+            self.variables += [v for v in optimizer.variables if v.name != "learning_rate"]
+
+        self.about = {
+            "arguments": arguments,
+            "images": hashlib.sha256(np.ascontiguousarray(x_train)).hexdigest(),
+            "random_dim": random_dim,
+            "optimizers": ", ".join(type(optimizer).__name__ for optimizer in optimizers),
+            "versions": {p.__name__: p.__version__ for p in (keras, tf, np, matplotlib)},
+        }
+        for name, network in (("generator", generator), ("discriminator", discriminator)):
+            layers = [f"{type(x).__name__} {getattr(x, 'units', '')}" for x in network.layers]
+            self.about[name] = ", ".join(layer.strip() for layer in layers)
+
+    def start(self, earlier):
+        """Load what an earlier run has done, if any; write run.json and a copy of this script."""
+        if earlier is not None:
+            self.check_same_run(earlier)
+            if (self.folder / "checkpoint.npz").exists():  # Else its first epoch was not finished.
+                self.load()
+        for part in self.folder.glob("part-*"):
+            part.unlink(missing_ok=True)  # A killed process left it.
+        with atomic_write(self.folder / "run.json") as part:
+            part.write_text(json.dumps(self.about, indent=2, default=int) + "\n")
+        script = Path(globals().get("__file__", ""))  # Code read from standard input has no file.
+        if script.is_file():
+            with atomic_write(self.folder / "script.py") as part:
+                part.write_bytes(script.read_bytes())
+        left = self.about["arguments"]["epochs"] - len(self.history["losses"])
+        say(f"{self.folder}: {len(self.history['losses'])} epochs done, {max(left, 0)} to go")
+        if left <= 0:
+            self.save_curves()
+            self.save_gif()
+
+    def check_same_run(self, then):
+        """Raise InputError that says what differs, unless the run can go on as it was begun."""
+        free = ("arguments", "epochs", "data", "sample_every", "images", "versions")
+        now = self.about | self.about["arguments"]
+        pairs = [(name, then.get(name), now[name]) for name in now if name not in free]
+        differences = [f"{name} was {old}, now {new}" for name, old, new in pairs if old != new]
+        if then.get("images") != now["images"] and then.get("limit") == now["limit"]:
+            differences.append(
+                f"data {now['data']} found other images: give --data (Python: data=)"
+            )
+        if differences:
+            raise InputError(f"the run cannot be continued: {'; '.join(differences)}")
+
+    def load(self):
+        """Load the checkpoint: variables, history and the state of NumPy's random numbers."""
+        path = self.folder / "checkpoint.npz"
+        with reading(path, "is it of another run?"), np.load(path, allow_pickle=False) as file:
+            for i, variable in enumerate(self.variables):
+                variable.assign(file[f"variable_{i}"])
+            self.history = {name: list(file[name]) for name in self.history}
+            np.random.set_state(json.loads(str(file["random"])))
+
+    def add_epoch(self, losses):
+        """Add the losses (steps, 2) of an epoch; FloatingPointError if one is not finite."""
+        finite = np.isfinite(losses).all(axis=1)
+        if not finite.all():
+            where = f"epoch {len(self.history['losses']) + 1}, step {np.argmin(finite) + 1}"
+            raise FloatingPointError(f"{where}: a loss is not finite; try a lower learning rate")
+        self.history["losses"].append(np.float32(losses))
+        self.history["sheets"].append(draw_sheet(self.generator, seed=0))
+
+    def save(self):
+        """Save an epoch's results, the checkpoint last: until then the epoch does not count."""
+        self.history["seconds"].append(time.perf_counter() - self.clock)
+        means = np.mean(self.history["losses"], axis=1)  # (epochs, 2)
+        rows = np.column_stack([range(1, len(means) + 1), means, self.history["seconds"]])
+        with atomic_write(self.folder / "gan_loss.csv") as part, open(part, "w") as csv:
+            header = "epoch,d_loss,g_loss,seconds"
+            np.savetxt(csv, rows, "%d,%.6f,%.6f,%.2f", header=header, comments="")
+        self.save_curves()
+        with atomic_write(self.folder / "generator.keras") as part:
+            # A fresh model has no optimizer: ours holds the discriminator's moments as well.
+            Model(self.generator.inputs, self.generator.outputs, name="generator").save(part)
+        state = {f"variable_{i}": v.numpy() for i, v in enumerate(self.variables)}
+        state["random"] = json.dumps(np.random.get_state(legacy=False), default=np.ndarray.tolist)
+        with atomic_write(self.folder / "checkpoint.npz") as part:
+            np.savez(part, **state, **self.history)
+        line = f"epoch %d/{self.about['arguments']['epochs']}: d_loss %.3f, g_loss %.3f, %.1f s"
+        say(line % tuple(rows[-1]))
+        self.clock = time.perf_counter()
+
+    @plt.style.context("default")
+    def save_curves(self):
+        """Save the curves of both losses, the mean of every epoch."""
+        figure = plt.Figure(figsize=(8, 4.5), layout="constrained")  # It needs no display.
+        axes = figure.add_subplot()
+        means = np.mean(self.history["losses"], axis=1)  # (epochs, 2)
+        axes.plot(range(1, len(means) + 1), means, ".-", label=["discriminator", "generator"])
+        axes.axhline(np.log(2), color="grey", linestyle="--", label="discriminator guessing: ln 2")
+        axes.set(xlabel="epoch", ylabel="binary cross-entropy, mean per epoch", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.legend()
+        with atomic_write(self.folder / "gan_loss.png") as part:
+            figure.savefig(part)
+
+    def save_gif(self):
+        """Save the animation: the same digits after every epoch."""
+        frames = []
+        for epoch, sheet in enumerate(self.history["sheets"], start=1):
+            frame = Image.fromarray(np.pad(sheet, [(0, 20), (0, 0)], constant_values=255))
+            ImageDraw.Draw(frame).text((140, 290), f"epoch {epoch}", 0, anchor="mm", font_size=14)
+            frames.append(frame.quantize(8))  # Few greys make a small file.
+        times = [150] * (len(frames) - 1) + [2000]  # milliseconds
+        with atomic_write(self.folder / "gan_training.gif") as part:
+            frames[0].save(part, save_all=True, append_images=frames[1:], duration=times, loop=0)
+
+
+def run_folder(output_dir, resume):
+    """Return a run's folder, made if it is new, and what the run.json of a run to resume says."""
+    if output_dir is not None:
+        folder = Path(os.path.expanduser(output_dir))
+    else:
+        found = Path("outputs").glob("run_*/run.json" if resume else "run_*")
+        numbers = [path.parts[1].removeprefix("run_") for path in found]
+        latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
+        folder = Path("outputs", f"run_{latest if resume else latest + 1}")
+    path = folder / "run.json"
+    if resume:
+        with reading(path, "name the folder of a run that this version of the script began"):
+            about = json.loads(path.read_text())
+            return folder, about["arguments"] | about | {"optimizers": about["optimizers"]}
+    if path.exists():
+        advice = "continue it with --resume (in Python: resume=True), or name another folder"
+        raise InputError(f"{folder} holds a run already: {advice}")
+    try:
+        folder.mkdir(parents=True, exist_ok=output_dir is not None)
+    except OSError as error:
+        if output_dir is None and folder.is_dir():
+            return run_folder(output_dir, resume)  # Another run was faster: take the next number.
+        raise InputError(f"output_dir {folder} cannot be made: {error}") from error
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"output_dir {folder} is not writable")
+    return folder, None
+
+
+@contextlib.contextmanager
+def reading(path, advice):
+    """Name the file and give advice where it cannot be read; a damaged one can fail anywhere."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise FileNotFoundError(f"{path} does not exist; {advice}") from error
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise InputError(f"{path} cannot be used ({error}); {advice}") from error
+
+
+@contextlib.contextmanager
+def atomic_write(path):
+    """Yield a temporary path; on success it replaces `path`, which is never half-written."""
+    part = path.with_name(f"part-{os.getpid()}-{path.name}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except (OSError, ValueError) as error:  # Keras and zipfile raise ValueError, too.
+        raise OSError(f"{path} cannot be written ({error})") from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def say(text):
+    """Print a line at once; what the terminal's encoding lacks is shown by its code."""
+    encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
+    print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
+def draw_sheet(generator, seed):
+    """Return 100 generated digits as one small picture, uint8 (280, 280), dark on white."""
+    noise = np.random.RandomState(seed).normal(0, 1, size=[100, random_dim])
+    images = generator.predict_on_batch(noise).reshape(10, 10, 28, 28)
+    return np.uint8(127.5 - 127.5 * images).swapaxes(1, 2).reshape(280, 280)
 
 
 def load_digits(data):
     """Return ((x_train, y_train), (x_test, y_test)) like Keras's; data: see `load_mnist_data`."""
     if data not in ("auto", "mnist", "drawn"):
         return read_digits(data)
-    timeout = socket.getdefaulttimeout()
-    try:
-        if data != "drawn":
-            socket.setdefaulttimeout(20)  # Keras sets none, and some networks never answer
+    if data != "drawn":
+        try:
             return mnist.load_data()
-    except Exception as error:  # Keras raises a bare Exception if the download fails
-        reason = f"MNIST is not available ({str(error).split(' -- ')[-1]})"
-        advice = "connect once or pass a copy: --data PATH (in Python, data=PATH)"
-        if data == "mnist":
-            raise OSError(f"{reason}; {advice}") from error
-        with warnings.catch_warnings(action="always"):  # a notebook would show only the first
-            warnings.warn(f"{reason}, using drawn digits; for MNIST, {advice}", stacklevel=3)
-    finally:
-        socket.setdefaulttimeout(timeout)
+        except Exception as error:  # Keras raises a bare Exception if the download fails.
+            reason = f"MNIST is not available ({str(error).split(' -- ')[-1]})"
+            if data == "mnist":
+                raise OSError(f"{reason}; connect, or give a copy: --data PATH") from error
+            print(f"{reason}: training on drawn digits", file=sys.stderr)
     return draw_digits(60_000, seed=0), draw_digits(10_000, seed=1)
 
 
 def read_digits(path):
     """Return ((x_train, y_train), (x_test, y_test)) from an .npz file in the layout of Keras's."""
-    if not Path(path).exists():
-        raise FileNotFoundError(f"data {str(path)!r}: no such file, and not auto, mnist or drawn")
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: np.asarray(file[name]) for name in file}
-    except Exception as error:  # a damaged file can fail in any of zipfile, zlib and NumPy
-        raise InputError(f"{path} is not a complete .npz file of plain arrays") from error
-    if missing := {"x_train", "y_train", "x_test", "y_test"} - arrays.keys():
-        raise InputError(f"{path} lacks {', '.join(sorted(missing))}; it holds {', '.join(arrays)}")
-    digits = [(arrays[f"x_{part}"], arrays[f"y_{part}"]) for part in ("train", "test")]
-    for x, y in digits:
+    advice = "give --data auto, mnist, drawn or an .npz file like Keras's (in Python: data=...)"
+    with reading(f"data '{path}'", advice), np.load(path, allow_pickle=False) as file:
+        train = np.asarray(file["x_train"]), np.asarray(file["y_train"])
+        test = np.asarray(file["x_test"]), np.asarray(file["y_test"])
+    for x, y in (train, test):
         if x.dtype != np.uint8 or x.shape != (y.size, 28, 28) or y.ndim != 1 or y.size == 0:
             found = f"{x.dtype} {x.shape} and {y.dtype} {y.shape}"
             raise InputError(f"{path} holds {found}, not images uint8 (n, 28, 28) and labels (n,)")
-    return digits
+    return train, test
 
 
 def draw_digits(count, seed):
@@ -324,10 +498,6 @@ def draw_digits(count, seed):
     names = ["DejaVuSans", "DejaVuSans-Bold", "DejaVuSerif-Italic", "STIXGeneral", "STIXGeneralBol"]
     folder = Path(matplotlib.get_data_path(), "fonts", "ttf")
     fonts = [ImageFont.truetype(folder / f"{n}.ttf", size) for n in names for size in range(24, 30)]
-    glyphs = [[Image.new("L", (28, 28)) for _ in range(10)] for _ in fonts]
-    for font, row in zip(fonts, glyphs):
-        for digit, glyph in enumerate(row):
-            ImageDraw.Draw(glyph).text((14, 14.5), str(digit), fill=255, font=font, anchor="mm")
     rng = np.random.RandomState(seed)  # its own, so that every run draws the same digits
     labels = rng.randint(0, 10, count).astype(np.uint8)
     choices = rng.randint(0, len(fonts), count)
@@ -335,265 +505,75 @@ def draw_digits(count, seed):
     shifts = rng.normal(0, 0.6, (count, 2))  # pixels
     images = np.empty((count, 28, 28), np.uint8)
     for i in range(count):
-        glyph = glyphs[choices[i]][labels[i]]
+        glyph, font = Image.new("L", (28, 28)), fonts[choices[i]]
+        ImageDraw.Draw(glyph).text((14, 14.5), str(labels[i]), 255, font, anchor="mm")
         images[i] = glyph.rotate(angles[i], Image.BILINEAR, translate=tuple(shifts[i]))
     return images, labels
 
 
-def generate_sheet(generator, seed, figsize):
-    """Return a sheet of 100 generated digits, see `draw_sheet`."""
-    noise = np.random.RandomState(seed).normal(0, 1, size=[100, random_dim])
-    return draw_sheet(generator.predict_on_batch(noise).reshape(100, 28, 28), (10, 10), figsize)
-
-
-def draw_sheet(images, dim, figsize):
-    """Return one picture of images (n, 28, 28); see `plot_generated_images` for dim and figsize."""
-    rows, columns = dim
-    if len(images) > rows * columns:
-        raise InputError(f"dim {dim} has too few cells for {len(images)} images")
-    cells = np.full((rows, columns, 31, 31), 255, np.uint8)  # with white between the digits
-    pixels = np.round((1 - np.clip(images, -1, 1)) * 127.5)
-    cells.reshape(-1, 31, 31)[: len(images), 1:29, 1:29] = pixels
-    sheet = Image.fromarray(cells.swapaxes(1, 2).reshape(31 * rows, 31 * columns))
-    return ImageOps.pad(sheet, [round(100 * x) for x in figsize], Image.NEAREST, color=255)
-
-
-def plot_history(folder, history):
-    """Save the curves of both losses, and a GIF of the same digits after every epoch."""
-    epochs, means = len(history["losses"]), np.mean(history["losses"], axis=1)  # (epochs, 2)
-    with matplotlib.rc_context():  # so that the reader's own settings neither matter nor change
-        matplotlib.rcdefaults()
-        figure = matplotlib.figure.Figure((8, 4.5), layout="constrained")  # needs no display
-        axes = figure.add_subplot()
-        axes.plot(range(1, epochs + 1), means, ".-", label=["discriminator", "generator"])
-        axes.axhline(np.log(2), color="grey", linestyle="--", label="discriminator guessing: ln 2")
-        axes.set(xlabel="epoch", ylabel="binary cross-entropy, mean per epoch", ylim=(0, None))
-        axes.xaxis.get_major_locator().set_params(integer=True)
-        axes.legend()
-        with atomic_write(folder / "gan_loss.png") as part:
-            figure.savefig(part, dpi=100)
-    frames = []
-    for epoch, sheet in enumerate(history["sheets"], start=1):
-        frame = ImageOps.expand(Image.fromarray(sheet), (0, 0, 0, 20), fill=255)
-        ImageDraw.Draw(frame).text((155, 319), f"epoch {epoch}", fill=0, anchor="mm", font_size=14)
-        frames.append(frame.quantize(8))  # few greys make a small file
-    durations = [min(500, 100 + 4000 // epochs)] * (len(frames) - 1) + [2000]  # milliseconds
-    with atomic_write(folder / "gan_training.gif") as part:
-        frames[0].save(part, save_all=True, append_images=frames[1:], duration=durations, loop=0)
-
-
-@contextlib.contextmanager
-def training_session(output_dir, resume):
-    """Lock the folder and set float32 while training; yield an empty history of epochs."""
-    folder, history = Path(output_dir), {"losses": [], "sheets": [], "seconds": []}
-    if resume and not (folder / "checkpoint.npz").exists():
-        raise FileNotFoundError(f"{folder / 'checkpoint.npz'}: no checkpoint to resume from")
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = sqlite3.connect(folder / "checkpoint.lock", timeout=0)
-        lock.execute("BEGIN EXCLUSIVE")  # SQLite's lock ends with the process, even killed
-    except (OSError, sqlite3.Error) as error:
-        message = f"output_dir {folder} cannot be written to, or another run is using it"
-        raise InputError(f"{message} ({error})") from error
-    sys.stderr = sys.stderr or open(os.devnull, "w")  # noqa: SIM115 (if closed: tqdm needs one)
-    floatx, policy = keras.config.floatx(), keras.config.dtype_policy()
-    keras.config.set_floatx("float32")
-    keras.config.set_dtype_policy("float32")
-    with contextlib.closing(lock):
-        try:
-            yield history
-        except KeyboardInterrupt:
-            saved = len(history["seconds"]) or ("as before" if resume else 0)
-            advice = "add --resume to the command (Python: resume=True)" if saved else "start again"
-            interruption = KeyboardInterrupt(f"interrupted; epochs saved: {saved}; {advice}")
-            interruption._render_traceback_ = lambda: interruption.args  # all that IPython shows
-            raise interruption from None
-        finally:
-            keras.config.set_floatx(floatx)
-            keras.config.set_dtype_policy(policy)
-            if history["losses"]:
-                plot_history(folder, history)
-
-
-@contextlib.contextmanager
-def atomic_write(path):
-    """Yield a temporary path; on success it replaces `path`, which is never half-written."""
-    part = path.with_name(f"part-{path.name}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        with open(part, "rb+") as file:
-            os.fsync(file.fileno())  # or a power cut could leave an empty file
-        os.replace(part, path)
-    except OSError as error:
-        raise OSError(f"{path} could not be written: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def start_or_resume(arguments, x_train, y_train, history, generator, discriminator, gan):
-    """Load the checkpoint or move an earlier run aside; return what `save_epoch` needs."""
-    about = {"arguments": arguments, "data": arguments["data"]}
-    if about["data"] in ("auto", "mnist"):  # MNIST begins with these labels
-        about["data"] = "MNIST" if list(y_train[:5]) == [5, 0, 4, 1, 9] else "drawn"
-    about["sha256"] = hashlib.sha256(np.ascontiguousarray(x_train)).hexdigest()
-    for name, network in (("generator", generator), ("discriminator", discriminator)):
-        layers = [f"{type(x).__name__} {getattr(x, 'units', '')}".strip() for x in network.layers]
-        about[name] = ", ".join([*layers, type(network.optimizer).__name__])
-    # All that training changes, except the learning rate, which comes from the code.
-    discriminator.trainable = True
-    discriminator.optimizer.build(discriminator.trainable_variables)  # if it has one of its own
-    discriminator.trainable = False
-    gan.optimizer.build(gan.trainable_variables)
-    variables = gan.variables
-    for optimizer in dict.fromkeys([discriminator.optimizer, gan.optimizer]):  # one, if shared
-        variables += [v for v in optimizer.variables if v.name != "learning_rate"]
-    run = {"folder": Path(arguments["output_dir"]), "about": about, "variables": variables}
-    if arguments["resume"]:
-        load_checkpoint(run, history)
-        print(f"epochs done: {len(history['losses'])} of {arguments['epochs']}", flush=True)
-    else:
-        move_earlier_run(run["folder"])
-    packages = ("keras", "tensorflow", "numpy", "matplotlib", "PIL", "tqdm")
-    versions = {"python": sys.version} | {p: sys.modules[p].__version__ for p in packages}
-    with atomic_write(run["folder"] / "run.json") as part:
-        part.write_text(json.dumps(about | {"versions": versions}, indent=2) + "\n")
-    return run
-
-
-def move_earlier_run(folder):
-    """Move what an earlier run left, if more than run.json, into a numbered folder."""
-    patterns = ["gan_*_[0-9]*.png", "gan_loss.*", "gan_training.gif", "generator.keras"]
-    patterns += ["checkpoint.npz", "run.json"]  # last: the next run finishes a move cut short
-    names = [path.name for pattern in patterns for path in folder.glob(pattern)]
-    number = 1
-    while any((folder / f"run_{number}" / name).exists() for name in names):
-        number += 1
-    target = folder / f"run_{number}"
-    if names and (names != ["run.json"] or target.exists()):
-        target.mkdir(exist_ok=True)
-        for name in names:
-            os.rename(folder / name, target / name)
-        print(f"moved the files of an earlier run to the subfolder {target.name}", flush=True)
-
-
-def record_losses(losses, bar, d_loss, g_loss):
-    """Append the losses of a step and show them; FloatingPointError if either is not finite."""
-    losses.append((float(d_loss), float(g_loss)))
-    bar.set_postfix_str("d_loss {:.3f}, g_loss {:.3f}".format(*losses[-1]), refresh=False)
-    if not np.isfinite(sum(losses[-1])):
-        where = f"{bar.desc.lower()}, step {len(losses)}: d_loss {d_loss}, g_loss {g_loss}"
-        raise FloatingPointError(f"{where}; try another seed or a lower learning rate")
-
-
-def save_epoch(run, history, generator, losses, start):
-    """Add an epoch to the history, save all results, the checkpoint last, and print the losses."""
-    folder, arguments = run["folder"], run["about"]["arguments"]
-    history["sheets"].append(np.asarray(generate_sheet(generator, 0, (3.1, 3.1))))
-    history["losses"].append(np.float32(losses))  # (steps, 2)
-    seconds = [*history["seconds"], time.perf_counter() - start]
-    epoch, means = len(history["losses"]), np.mean(history["losses"], axis=1)  # (epochs, 2)
-    rows = np.column_stack([range(1, epoch + 1), means, seconds])
-    with atomic_write(folder / "gan_loss.csv") as part:
-        header = "epoch,d_loss,g_loss,seconds"
-        np.savetxt(part, rows, "%d,%.6f,%.6f,%.2f", header=header, comments="")
-    with atomic_write(folder / "generator.keras") as part:
-        # A fresh model has no optimizer: ours knows the discriminator's weights as well.
-        Model(generator.inputs, generator.outputs, name="generator").save(part)
-    if epoch == 1 or epoch % arguments["sample_every"] == 0:
-        plot_history(folder, history)
-    name, keys, *others = np.random.get_state()
-    about = json.dumps(run["about"] | {"random_state": [name, keys.tolist(), *others]})
-    values = {f"variable_{i}": variable.numpy() for i, variable in enumerate(run["variables"])}
-    with atomic_write(folder / "checkpoint.npz") as part:
-        np.savez(part, about=about, **(history | {"seconds": seconds}), **values)
-    history["seconds"] = seconds  # only now, since it tells how many epochs are saved
-    means = "d_loss {:.3f}, g_loss {:.3f}, {:.1f} s".format(*rows[-1, 1:])
-    print(f"epoch {epoch}/{arguments['epochs']}: {means}", flush=True)
-
-
-def load_checkpoint(run, history):
-    """Restore history, variables and random state; ValueError if they do not fit the run."""
-    path = run["folder"] / "checkpoint.npz"
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            saved = dict(file)
-        about = json.loads(str(saved.pop("about")))
-        then, now = about["arguments"] | about, run["about"]["arguments"] | run["about"]
-        names = ("batch_size", "limit", "seed", "generator", "discriminator")
-        differences = [f"{n} was {then[n]}, now {now[n]}" for n in names if then[n] != now[n]]
-        if then["limit"] == now["limit"] and then["sha256"] != now["sha256"]:
-            differences.append(f"data was {then['data']}, now {now['data']} with other images")
-            if then["data"] == "drawn":
-                differences.append("for drawn digits: --data drawn (in Python, data='drawn')")
-        if differences:
-            raise InputError("; ".join(differences))
-        past = {name: list(saved.pop(name)) for name in history}
-        for variable, value in zip(run["variables"], saved.values(), strict=True):
-            variable.assign(value)
-        np.random.set_state(about["random_state"])
-    except Exception as error:  # a damaged or foreign file can fail anywhere
-        raise InputError(f"{path} does not fit this run or its code: {error}") from error
-    history.update(past)
-
-
-def validate(epochs, batch_size, data, limit, seed, output_dir, sample_every, resume):
-    """Return the arguments of `train` in plain types; ValueError for an invalid number."""
-    numbers = {"epochs": epochs, "batch_size": batch_size, "limit": limit, "seed": seed}
-    numbers["sample_every"] = sample_every
-    for name, value in numbers.items():
+def check_arguments(arguments):
+    """Raise InputError unless every number is whole and in range."""
+    for name, value in arguments.items():
         lowest = 0 if name == "seed" else 1
         whole = isinstance(value, (int, np.integer)) and lowest <= value < 2**32
-        if not whole and (name, value) != ("limit", None):
-            wanted = f"a whole number from {lowest} to 2**32-1"
+        if not whole and name != "data" and (name, value) != ("limit", None):
+            wanted = f"a whole number from {lowest} to 2**32 - 1"
             raise InputError(f"{name} must be {wanted}, not {value!r}")
-        numbers[name] = int(value) if whole else None
-    return {**numbers, "data": str(data), "output_dir": str(output_dir), "resume": bool(resume)}
 
 
-def generate(output_dir, seed):
-    """Save a sheet of 100 new digits, drawn by the generator in `output_dir`."""
-    path = Path(output_dir, "generator.keras")
-    try:
-        sheet = generate_sheet(keras.models.load_model(path, compile=False), seed, (10, 10))
-    except Exception as error:  # a damaged or foreign file can fail anywhere in Keras
-        raise InputError(f"{path}: no usable generator, train first ({error})") from error
-    with atomic_write(path.with_name(f"gan_generated_image_seed_{seed}.png")) as part:
-        sheet.save(part)
-    print(f"saved gan_generated_image_seed_{seed}.png in the output folder")
+def generate(folder, seed):
+    """Save a sheet of 100 new digits, drawn by the generator of a run."""
+    check_arguments({"seed": seed})
+    source = folder / "generator.keras"
+    with reading(source, "a run saves its generator after every epoch"):
+        open(source, "rb").close()  # Keras does not say why it cannot read a file.
+        sheet = draw_sheet(keras.models.load_model(source, compile=False), seed)
+    path = folder / f"gan_generated_image_seed_{seed}.png"
+    with atomic_write(path) as part:
+        Image.fromarray(sheet).resize((1000, 1000)).save(part)
+    say(f"saved {path}")
 
 
 def main():
     """Run the command line and return its exit code."""
-    formatter = argparse.ArgumentDefaultsHelpFormatter
-    parser = argparse.ArgumentParser("mnist_gan.py", formatter_class=formatter)
-    parser.description = "Train a GAN that learns to write digits, or let a trained one write."
+    parser = argparse.ArgumentParser("mnist_gan.py", allow_abbrev=False)
+    parser.description = "Train a GAN that learns to write digits, or let a trained one draw."
     add = parser.add_argument
-    add("--epochs", type=int, default=40, help="rounds of training, in total")
-    add("--batch-size", type=int, default=128, help="real images per step")
-    add("--data", default="auto", help="auto, mnist, drawn, or the path of an .npz file")
-    add("--limit", type=int, help="train on the first LIMIT images only")
-    add("--seed", type=int, default=10, help="another seed gives another run and other digits")
-    add("--sample-every", type=int, default=20, help="epochs between two pictures")
-    add("--output-dir", default="outputs", help="folder for all results")
+    add("--epochs", type=int, default=40, help="total number of epochs (40)")
+    add("--batch-size", type=int, default=128, help="real images per step (128)")
+    add("--data", default="auto", help="auto, mnist, drawn, or the path of an .npz file (auto)")
+    add("--limit", type=int, help="train on the first LIMIT images only (all)")
+    add("--seed", type=int, default=10, help="another seed gives another run, other digits (10)")
+    add("--sample-every", type=int, default=20, help="save a picture every N epochs (20)")
+    add("--output-dir", help="the run's folder (a new or the latest outputs/run_N)")
     mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--resume", action="store_true", help="continue from the checkpoint")
+    mode.add_argument("--resume", action="store_true", help="continue a run with its options")
     mode.add_argument("--generate", action="store_true", help="draw new digits, train nothing")
-    arguments = vars(parser.parse_args())
-    warnings.formatwarning = lambda message, *_, **__: f"mnist_gan.py: warning: {message}\n"
+    options = parser.parse_args()
+    plt.switch_backend("agg")  # Pictures go to files, with a display or without.
+    socket.setdefaulttimeout(20)  # Keras sets none, and some networks never answer.
+    folder = None
     try:
-        if arguments.pop("generate"):
-            validate(**arguments)
-            generate(arguments["output_dir"], arguments["seed"])
-        else:
-            train(**arguments)
+        folder, earlier = run_folder(options.output_dir, options.resume or options.generate)
+        if options.generate:
+            generate(folder, options.seed)
+            return 0
+        if options.resume:
+            parser.set_defaults(**earlier["arguments"])
+            options = parser.parse_args()  # What is not given now is as it was.
+        del options.generate
+        train(**vars(options) | {"output_dir": folder})
+        say(f"{folder}: pictures, curves and the generator are in this folder")
         return 0
-    except KeyboardInterrupt as interruption:
-        print(f"mnist_gan.py: {str(interruption) or 'interrupted'}", file=sys.stderr)
-        return 130
-    except (InputError, OSError, FloatingPointError) as error:
-        print(f"mnist_gan.py: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2 if isinstance(error, (InputError, FileNotFoundError)) else 1
+    except KeyboardInterrupt:
+        code, line = 130, "interrupted"
+        if folder is not None and (folder / "run.json").exists():
+            line += f'; to continue: python mnist_gan.py --resume --output-dir "{folder}"'
+    except (InputError, OSError, FloatingPointError, MemoryError) as error:
+        code = 2 if isinstance(error, (InputError, FileNotFoundError)) else 1
+        line = f"error: {' '.join(str(error).split()) or 'not enough memory'}"
+    print(f"mnist_gan.py: {line}", file=sys.stderr)
+    return code
 
 
 if __name__ == "__main__":
