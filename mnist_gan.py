@@ -68,10 +68,9 @@ def load_mnist_data(data="auto"):
 
 
 def get_optimizer():
-    """Return the Adam optimizer that both networks share, as in the tutorial.
+    """Return the Adam optimizer that both networks share, so that it counts two updates per step.
 
-    So its bias correction counts two updates per step. Its settings: Radford et al., "Unsupervised
-    Representation Learning with Deep Convolutional Generative Adversarial Networks", 2015.
+    Its settings are those of DCGAN: A. Radford, L. Metz and S. Chintala, arXiv:1511.06434, 2015.
     """
     return Adam(learning_rate=0.0002, beta_1=0.5)
 
@@ -100,7 +99,7 @@ def get_discriminator(optimizer):
     discriminator.add(Input(shape=(784,)))
     discriminator.add(Dense(1024, kernel_initializer=initializers.RandomNormal(stddev=0.02)))
     discriminator.add(LeakyReLU(0.2))
-    discriminator.add(Dropout(0.3))  # This is Keras's Dropout with faster random numbers.
+    discriminator.add(Dropout(0.3))  # This is Keras's Dropout made faster, defined below.
 
     discriminator.add(Dense(512))
     discriminator.add(LeakyReLU(0.2))
@@ -111,6 +110,7 @@ def get_discriminator(optimizer):
     discriminator.add(Dropout(0.3))
 
     discriminator.add(Dense(1, activation="sigmoid"))
+    # XLA, where it works, makes faster machine code of a training step.
     discriminator.compile(loss="binary_crossentropy", optimizer=optimizer, jit_compile=xla_works())
     return discriminator
 
@@ -132,13 +132,13 @@ def get_gan_network(discriminator, random_dim, generator, optimizer):
     return gan
 
 
-@plt.style.context("default")  # A reader's own matplotlib settings change nothing.
+@plt.style.context("default")  # Ignore the user's matplotlib settings.
 def plot_generated_images(
     epoch, generator, examples=100, dim=(10, 10), figsize=(10, 10), output_dir="outputs"
 ):
     """Save generated digits, dark on white, as `gan_generated_image_epoch_<epoch>.png`.
 
-    examples: how many; dim: rows and columns; figsize: width and height in inches of 100 pixels.
+    examples: how many; dim: rows and columns; figsize: width and height in inches, 100 pixels each.
     Raises ValueError if `dim` has too few cells, OSError if the file cannot be written.
     """
     # The noise is the same each time, so you can watch the same digits develop.
@@ -179,7 +179,7 @@ def train(
     seed          0 to 2**32 - 1, for weights, noise, batches and Dropout
     output_dir    the run's folder (None: a new outputs/run_N, or the latest one to resume)
     sample_every  save a picture after the first, every `sample_every`-th and the last epoch
-    resume        continue the run in the folder, exactly as if it had never stopped
+    resume        continue the run in the folder, with the arguments it was begun with
 
     Returns {"d_loss": (steps,), "g_loss": (steps,)}, float32 arrays with one value per step.
     Raises ValueError or FileNotFoundError for bad arguments or files, OSError if one cannot be
@@ -194,35 +194,32 @@ def train(
     batch_count = x_train.shape[0] // batch_size
     if batch_count == 0:
         raise InputError(f"batch_size {batch_size} is larger than the data, {len(x_train)} images")
-
-    # Everything random follows from the seed, and nothing from a keras.json.
     keras.utils.set_random_seed(seed)
-    keras.config.set_floatx("float32")
+    keras.config.set_floatx("float32")  # A user's keras.json may say otherwise.
     keras.config.set_dtype_policy("float32")
-    keras.config.set_epsilon(1e-7)
     adam = get_optimizer()
     generator = get_generator(adam)
     discriminator = get_discriminator(adam)
     gan = get_gan_network(discriminator, random_dim, generator, adam)
 
     run = Run(folder, arguments, x_train, [generator, discriminator, gan])
-    run.start(earlier)
-    for e in range(len(run.history["losses"]) + 1, epochs + 1):
+    epochs_done = run.start(earlier)
+    for e in range(epochs_done + 1, epochs + 1):
         losses = []
         bar = tqdm(range(batch_count), desc=f"Epoch {e}", leave=False, disable=not sys.stderr)
         for _ in bar:
             noise = np.random.normal(0, 1, size=[batch_size, random_dim])
             image_batch = x_train[np.random.randint(0, x_train.shape[0], size=batch_size)]
 
-            generated_images = generator.predict_on_batch(noise)
+            generated_images = generator.predict_on_batch(noise)  # `predict` without its overhead
             X = np.concatenate([image_batch, generated_images])  # (2 * batch_size, 784)
 
             # One-sided label smoothing: 0.9 keeps the discriminator from becoming overconfident.
             y_dis = np.zeros(2 * batch_size)
             y_dis[:batch_size] = 0.9
 
-            # (1) The discriminator learns to tell real images from generated ones. Keras looks at
-            # `trainable` only at a network's first step, and keeps to what it found there.
+            # (1) The discriminator learns to tell real images from generated ones. What `trainable`
+            # says counts at a network's first step only; Keras then keeps to those weights.
             discriminator.trainable = True
             d_loss = discriminator.train_on_batch(X, y_dis)
 
@@ -241,8 +238,8 @@ def train(
             run.save_gif()
         run.save()
 
-    d_loss, g_loss = np.concatenate(run.history["losses"]).T
-    return {"d_loss": d_loss, "g_loss": g_loss}
+    all_losses = np.concatenate(run.history["losses"])  # (steps of all epochs, 2)
+    return {"d_loss": all_losses[:, 0], "g_loss": all_losses[:, 1]}
 
 
 # ============ Supporting code. If you came for the GAN, you can stop here. ============
@@ -252,7 +249,7 @@ class InputError(ValueError):
     """Bad input from the user, not a bug."""
 
 
-@keras.saving.register_keras_serializable()  # `load_model` finds it, in a generator of yours too.
+@keras.saving.register_keras_serializable()  # So `load_model` knows it if a generator uses it.
 class Dropout(keras.layers.Dropout):
     """Keras's Dropout with random numbers that XLA draws many times faster on a CPU (Philox)."""
 
@@ -284,7 +281,7 @@ class Run:
         self.variables = gan.variables
         optimizers = dict.fromkeys([gan.optimizer, discriminator.optimizer])  # one, if shared
         for optimizer in optimizers:
-            # Keras would build it at its first step, which is too late to load a checkpoint.
+            # One that is not built yet would be at its first step: too late for a checkpoint.
             optimizer.build(gan.weights)
             # The learning rate comes from the code, so a reader can change it and resume.
             self.variables += [v for v in optimizer.variables if v.name != "learning_rate"]
@@ -301,12 +298,14 @@ class Run:
             self.about[name] = ", ".join(layer.strip() for layer in layers)
 
     def start(self, earlier):
-        """Load what an earlier run has done, if any; write run.json and a copy of this script."""
+        """Begin the run, or go on from an earlier run.json; return how many epochs are done."""
         if earlier is not None:
             self.check_same_run(earlier)
-            if (self.folder / "checkpoint.npz").exists():  # Else its first epoch was not finished.
+            if (self.folder / "checkpoint.npz").exists():  # Otherwise no epoch was finished.
                 self.load()
-        for part in self.folder.glob("part-*"):
+                self.save_curves()
+                self.save_gif()
+        for part in self.folder.glob("mnist_gan_part_*"):
             part.unlink(missing_ok=True)  # A killed process left it.
         with atomic_write(self.folder / "run.json") as part:
             part.write_text(json.dumps(self.about, indent=2, default=int) + "\n")
@@ -314,21 +313,22 @@ class Run:
         if script.is_file():
             with atomic_write(self.folder / "script.py") as part:
                 part.write_bytes(script.read_bytes())
-        left = self.about["arguments"]["epochs"] - len(self.history["losses"])
-        say(f"{self.folder}: {len(self.history['losses'])} epochs done, {max(left, 0)} to go")
-        if left <= 0:
-            self.save_curves()
-            self.save_gif()
+        done = len(self.history["losses"])
+        left = max(0, self.about["arguments"]["epochs"] - done)
+        say(f"{self.folder}: {done} epochs done, {left} to go")
+        return done
 
-    def check_same_run(self, then):
+    def check_same_run(self, earlier):
         """Raise InputError that says what differs, unless the run can go on as it was begun."""
-        free = ("arguments", "epochs", "data", "sample_every", "images", "versions")
+        then = earlier | earlier["arguments"]
         now = self.about | self.about["arguments"]
-        pairs = [(name, then.get(name), now[name]) for name in now if name not in free]
+        may_differ = ("arguments", "epochs", "data", "sample_every", "versions", "images")
+        pairs = [(name, then.get(name), now[name]) for name in now if name not in may_differ]
         differences = [f"{name} was {old}, now {new}" for name, old, new in pairs if old != new]
-        if then.get("images") != now["images"] and then.get("limit") == now["limit"]:
+        if then["images"] != now["images"] and then["limit"] == now["limit"]:
+            now_found = f"data {now['data']} found other images than then"
             differences.append(
-                f"data {now['data']} found other images: give --data (Python: data=)"
+                f"{now_found}: give --data mnist, drawn or a path (in Python: data=)"
             )
         if differences:
             raise InputError(f"the run cannot be continued: {'; '.join(differences)}")
@@ -386,12 +386,8 @@ class Run:
             figure.savefig(part)
 
     def save_gif(self):
-        """Save the animation: the same digits after every epoch."""
-        frames = []
-        for epoch, sheet in enumerate(self.history["sheets"], start=1):
-            frame = Image.fromarray(np.pad(sheet, [(0, 20), (0, 0)], constant_values=255))
-            ImageDraw.Draw(frame).text((140, 290), f"epoch {epoch}", 0, anchor="mm", font_size=14)
-            frames.append(frame.quantize(8))  # Few greys make a small file.
+        """Save the animation: the same digits after every epoch, in 8 greys to keep it small."""
+        frames = [Image.fromarray(sheet).quantize(8) for sheet in self.history["sheets"]]
         times = [150] * (len(frames) - 1) + [2000]  # milliseconds
         with atomic_write(self.folder / "gan_training.gif") as part:
             frames[0].save(part, save_all=True, append_images=frames[1:], duration=times, loop=0)
@@ -408,9 +404,11 @@ def run_folder(output_dir, resume):
         folder = Path("outputs", f"run_{latest if resume else latest + 1}")
     path = folder / "run.json"
     if resume:
-        with reading(path, "name the folder of a run that this version of the script began"):
+        with reading(path, "train first, or name the folder of a run"):
             about = json.loads(path.read_text())
-            return folder, about["arguments"] | about | {"optimizers": about["optimizers"]}
+            if "optimizers" not in about:
+                raise ValueError("an earlier version of this script wrote it")
+            return folder, about
     if path.exists():
         advice = "continue it with --resume (in Python: resume=True), or name another folder"
         raise InputError(f"{folder} holds a run already: {advice}")
@@ -427,7 +425,7 @@ def run_folder(output_dir, resume):
 
 @contextlib.contextmanager
 def reading(path, advice):
-    """Name the file and give advice where it cannot be read; a damaged one can fail anywhere."""
+    """Name the file and give advice if it cannot be read: a damaged one can raise any error."""
     try:
         yield
     except FileNotFoundError as error:
@@ -441,9 +439,9 @@ def reading(path, advice):
 @contextlib.contextmanager
 def atomic_write(path):
     """Yield a temporary path; on success it replaces `path`, which is never half-written."""
-    part = path.with_name(f"part-{os.getpid()}-{path.name}")
+    part = path.with_name(f"mnist_gan_part_{os.getpid()}_{path.name}")
+    path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
     except (OSError, ValueError) as error:  # Keras and zipfile raise ValueError, too.
@@ -505,7 +503,8 @@ def draw_digits(count, seed):
     shifts = rng.normal(0, 0.6, (count, 2))  # pixels
     images = np.empty((count, 28, 28), np.uint8)
     for i in range(count):
-        glyph, font = Image.new("L", (28, 28)), fonts[choices[i]]
+        glyph = Image.new("L", (28, 28))
+        font = fonts[choices[i]]
         ImageDraw.Draw(glyph).text((14, 14.5), str(labels[i]), 255, font, anchor="mm")
         images[i] = glyph.rotate(angles[i], Image.BILINEAR, translate=tuple(shifts[i]))
     return images, labels
@@ -517,8 +516,7 @@ def check_arguments(arguments):
         lowest = 0 if name == "seed" else 1
         whole = isinstance(value, (int, np.integer)) and lowest <= value < 2**32
         if not whole and name != "data" and (name, value) != ("limit", None):
-            wanted = f"a whole number from {lowest} to 2**32 - 1"
-            raise InputError(f"{name} must be {wanted}, not {value!r}")
+            raise InputError(f"{name} must be a whole number, {lowest} to 2**32 - 1, not {value!r}")
 
 
 def generate(folder, seed):
@@ -537,32 +535,28 @@ def generate(folder, seed):
 def main():
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser("mnist_gan.py", allow_abbrev=False)
-    parser.description = "Train a GAN that learns to write digits, or let a trained one draw."
-    add = parser.add_argument
-    add("--epochs", type=int, default=40, help="total number of epochs (40)")
-    add("--batch-size", type=int, default=128, help="real images per step (128)")
-    add("--data", default="auto", help="auto, mnist, drawn, or the path of an .npz file (auto)")
-    add("--limit", type=int, help="train on the first LIMIT images only (all)")
-    add("--seed", type=int, default=10, help="another seed gives another run, other digits (10)")
-    add("--sample-every", type=int, default=20, help="save a picture every N epochs (20)")
-    add("--output-dir", help="the run's folder (a new or the latest outputs/run_N)")
-    mode = parser.add_mutually_exclusive_group()
-    mode.add_argument("--resume", action="store_true", help="continue a run with its options")
-    mode.add_argument("--generate", action="store_true", help="draw new digits, train nothing")
-    options = parser.parse_args()
+    parser.argument_default = argparse.SUPPRESS  # What is not given is left to `train`.
+    parser.add_argument("--epochs", type=int, help="total number of epochs (40)")
+    parser.add_argument("--batch-size", type=int, help="real images per step (128)")
+    parser.add_argument("--data", help="auto, mnist, drawn, or the path of an .npz file (auto)")
+    parser.add_argument("--limit", type=int, help="train on the first LIMIT images only (all)")
+    parser.add_argument("--seed", type=int, help="another one gives other digits (10)")
+    parser.add_argument("--sample-every", type=int, help="save a picture every N epochs (20)")
+    parser.add_argument("--output-dir", help="the run's folder (a new or the latest outputs/run_N)")
+    parser.add_argument("--resume", action="store_true", help="continue a run with its options")
+    parser.add_argument("--generate", action="store_true", help="draw new digits, train nothing")
+    given = vars(parser.parse_args())
     plt.switch_backend("agg")  # Pictures go to files, with a display or without.
     socket.setdefaulttimeout(20)  # Keras sets none, and some networks never answer.
     folder = None
     try:
-        folder, earlier = run_folder(options.output_dir, options.resume or options.generate)
-        if options.generate:
-            generate(folder, options.seed)
+        exists = "resume" in given or "generate" in given
+        folder, earlier = run_folder(given.get("output_dir"), exists)
+        if "generate" in given:
+            generate(folder, given.get("seed", 10))
             return 0
-        if options.resume:
-            parser.set_defaults(**earlier["arguments"])
-            options = parser.parse_args()  # What is not given now is as it was.
-        del options.generate
-        train(**vars(options) | {"output_dir": folder})
+        options = earlier["arguments"] if exists else {"epochs": 40}
+        train(**options | given | {"output_dir": folder})
         say(f"{folder}: pictures, curves and the generator are in this folder")
         return 0
     except KeyboardInterrupt:
@@ -572,9 +566,15 @@ def main():
     except (InputError, OSError, FloatingPointError, MemoryError) as error:
         code = 2 if isinstance(error, (InputError, FileNotFoundError)) else 1
         line = f"error: {' '.join(str(error).split()) or 'not enough memory'}"
+    if folder is not None and "output_dir" not in given:
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # This works only if the run did not begin.
     print(f"mnist_gan.py: {line}", file=sys.stderr)
     return code
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    exit_code = main()
+    if exit_code == 130:
+        os._exit(exit_code)  # At once, or a second Ctrl-C would disturb Python's own ending.
+    sys.exit(exit_code)

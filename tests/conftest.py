@@ -1,23 +1,15 @@
-"""What several test files share. No test needs a network; none leaves files outside `tmp_path`."""
+"""Fixtures only; what tests call stands in helpers.py."""
 
-import csv
-import os
+import runpy
 import signal
-import subprocess
+import socket
 import sys
-import threading
-import warnings
-from pathlib import Path
 
 import keras
-import numpy as np
 import pytest
-import tensorflow as tf
+from helpers import SCRIPT, SMALL, load_script, plot_quickly, run_command, write_npz
 
 import mnist_gan
-
-SCRIPT = Path(mnist_gan.__file__).resolve()
-PATIENCE = 300  # seconds until a process counts as hung, on a slow and busy machine too
 
 
 def pytest_collection_modifyitems(items):
@@ -26,13 +18,27 @@ def pytest_collection_modifyitems(items):
 
 
 @pytest.fixture(autouse=True)
-def no_download(monkeypatch):
-    """Pull the network: Keras's loader fails as it does offline."""
+def no_network(monkeypatch):
+    """Pull the network: Keras's loader fails as it does offline, in other processes too."""
 
     def fail():
         raise Exception("URL fetch failure on URL: None -- [Errno -2] Name or service not known")
 
-    monkeypatch.setattr(mnist_gan.mnist, "load_data", fail)
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", fail)
+    for name in ("http_proxy", "https_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+
+
+@pytest.fixture(autouse=True)
+def in_a_folder_of_its_own(monkeypatch, tmp_path):
+    """Work in an empty folder, and leave the process's settings as they were."""
+    monkeypatch.chdir(tmp_path)
+    timeout = socket.getdefaulttimeout()
+    # A shell's background job ignores Ctrl-C, and so would the processes started from here.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+    socket.setdefaulttimeout(timeout)
 
 
 @pytest.fixture(scope="session")
@@ -41,150 +47,65 @@ def drawn():
     return mnist_gan.load_mnist_data("drawn")
 
 
-def write_npz(path, **changes):
-    """Write a valid small data file, with some arrays replaced or, if None, left out."""
-    random = np.random.RandomState(1)
-    arrays = {
-        "x_train": random.randint(0, 256, (300, 28, 28), np.uint8),
-        "y_train": random.randint(0, 10, 300).astype(np.uint8),
-        "x_test": random.randint(0, 256, (20, 28, 28), np.uint8),
-        "y_test": random.randint(0, 10, 20).astype(np.uint8),
-    }
-    arrays |= changes
-    np.savez(path, **{name: array for name, array in arrays.items() if array is not None})
-    return path
-
-
 @pytest.fixture
 def npz(tmp_path):
     return write_npz(tmp_path / "data.npz")
 
 
-def run(epochs, data, folder, **changes):
-    """Train with 18 steps an epoch, and with pictures after epochs 1, 2 and 4."""
-    arguments = {"batch_size": 16, "seed": 3, "sample_every": 2, "output_dir": folder} | changes
-    return mnist_gan.train(epochs, data=data, **arguments)
-
-
 @pytest.fixture(scope="session")
-def whole(drawn, tmp_path_factory):
-    """Train four epochs in one go, as a reader would; return (data file, folder, losses)."""
-    folder = tmp_path_factory.mktemp("whole")
-    data = write_npz(folder / "data.npz", x_train=drawn[2][:300])
-    return data, folder / "out", run(4, data, folder / "out")
+def whole(tmp_path_factory):
+    """Train three epochs by the real command; return the folder, the options and what it said."""
+    work = tmp_path_factory.mktemp("whole")
+    options = ("--epochs", 3, "--data", write_npz(work / "data.npz"), *SMALL, "--sample-every", 1)
+    code, out, err = run_command(*options, cwd=work)
+    assert code == 0, err
+    return work / "outputs" / "run_1", options, out + err
+
+
+@pytest.fixture
+def no_xla(monkeypatch):
+    """Make Keras compile nothing with XLA, which saves seconds."""
+    compile_network = keras.Model.compile
+
+    def compile_without_xla(self, *arguments, **options):
+        compile_network(self, *arguments, **options | {"jit_compile": False})
+
+    monkeypatch.setattr(keras.Model, "compile", compile_without_xla)
+
+
+@pytest.fixture
+def small(no_xla, monkeypatch):
+    """Return the script as a module whose hidden layers have 8 units, to train in no time."""
+    dense = keras.layers.Dense
+
+    def small_dense(units, **options):
+        return dense(units if units in (1, 784) else 8, **options)
+
+    monkeypatch.setattr(keras.layers, "Dense", small_dense)
+    return load_script()
 
 
 @pytest.fixture
 def command(monkeypatch, capsys):
-    """Return a function that runs the command line in this process: (exit code, out, err)."""
-    monkeypatch.setattr(warnings, "formatwarning", warnings.formatwarning)
+    """Return a function that runs the command in this process: (exit code, out, err)."""
 
-    def run_command(*arguments):
+    def run(*arguments):
+        capsys.readouterr()
         monkeypatch.setattr(sys, "argv", ["mnist_gan.py", *map(str, arguments)])
-        try:
-            code = mnist_gan.main()
-        except SystemExit as exit:
-            code = exit.code
-        return code, *capsys.readouterr()
+        with pytest.raises(SystemExit) as exit:
+            runpy.run_path(str(SCRIPT), run_name="__main__")
+        return exit.value.code, *capsys.readouterr()
 
-    return run_command
-
-
-def make_networks():
-    """Return generator, discriminator and gan, made as the tutorial makes them."""
-    adam = mnist_gan.get_optimizer()
-    generator = mnist_gan.get_generator(adam)
-    discriminator = mnist_gan.get_discriminator(adam)
-    gan = mnist_gan.get_gan_network(discriminator, mnist_gan.random_dim, generator, adam)
-    return generator, discriminator, gan
-
-
-def remove_xla(monkeypatch):
-    """Make TensorFlow compile nothing with XLA, which saves seconds."""
-    function = tf.function
-    monkeypatch.setattr(tf, "function", lambda *a, jit_compile=None, **k: function(*a, **k))
-
-
-def dense(inputs, *units):
-    """Return a function that makes a network of Dense layers, to swap in for the script's."""
-
-    def get_network(optimizer):
-        last = keras.layers.Dense(units[-1], "sigmoid" if units[-1] == 1 else "tanh")
-        layers = [keras.layers.Dense(n) for n in units[:-1]]
-        network = keras.Sequential([keras.Input((inputs,)), *layers, last])
-        network.compile(loss="binary_crossentropy", optimizer=optimizer)
-        return network
-
-    return get_network
-
-
-def shrink_networks(monkeypatch):
-    """Swap in networks that train in no time, for tests of what happens around the training."""
-    remove_xla(monkeypatch)
-    monkeypatch.setattr(mnist_gan, "get_generator", dense(100, 8, 784))
-    monkeypatch.setattr(mnist_gan, "get_discriminator", dense(784, 8, 1))
+    return run
 
 
 @pytest.fixture
-def small_networks(monkeypatch):
-    shrink_networks(monkeypatch)
+def train(small, npz):
+    """Return `train` of the small networks on small data: 18 steps an epoch, quick sheets."""
+    small.plot_generated_images = plot_quickly
 
+    def run(epochs, folder, **changes):
+        options = {"data": npz, "batch_size": 16, "seed": 3, "sample_every": 2} | changes
+        return small.train(epochs, output_dir=folder, **options)
 
-@pytest.fixture
-def still(small_networks, monkeypatch):
-    """Small networks that stay as they are, with steps that do nothing but return losses."""
-    monkeypatch.setattr(mnist_gan, "get_train_step", lambda *_: lambda *_: (0.75, 0.5))
-
-
-def contents(folder):
-    """Return the bytes of every file in a folder, by name; the lock tells nothing."""
-    files = [path for path in Path(folder).iterdir() if path.is_file() and path.suffix != ".lock"]
-    return {path.name: path.read_bytes() for path in files}
-
-
-def pictures(folder):
-    """Return the bytes of a run's pictures, curves and GIF by name."""
-    return {n: b for n, b in contents(folder).items() if n.startswith("gan_") and "csv" not in n}
-
-
-def read_losses(folder):
-    """Return the rows of gan_loss.csv: epoch, d_loss, g_loss, seconds, as text."""
-    return list(csv.DictReader((Path(folder) / "gan_loss.csv").read_text().splitlines()))
-
-
-def saved_weights(folder):
-    """Return all weights of the saved generator, one after the other."""
-    generator = keras.models.load_model(Path(folder) / "generator.keras", compile=False)
-    return np.concatenate([weight.ravel() for weight in generator.get_weights()])
-
-
-def check_same_run(folder, other):
-    """Compare weights, losses and pictures of two runs to the byte."""
-    assert saved_weights(other).dtype == np.float32
-    assert np.array_equal(saved_weights(other), saved_weights(folder))
-    for row, expected in zip(read_losses(other), read_losses(folder), strict=True):
-        assert row | {"seconds": None} == expected | {"seconds": None}
-    assert pictures(other).keys() == pictures(folder).keys()
-    for name, content in pictures(folder).items():
-        assert pictures(other)[name] == content, name
-
-
-def start_python(*line, cwd, **environment):
-    """Start Python on a script or on code that may import mnist_gan; kill it if it hangs."""
-    path = os.pathsep.join([str(SCRIPT.parent), str(SCRIPT.parent / "tests")])
-    options = {"cwd": cwd, "env": os.environ | {"PYTHONPATH": path} | environment, "text": True}
-    options |= {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-    # A shell's background job ignores Ctrl-C, and what it starts would inherit that.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    process = subprocess.Popen([sys.executable, *map(str, line)], **options)
-    watch = threading.Timer(PATIENCE, process.kill)
-    watch.daemon = True
-    watch.start()
-    return process
-
-
-def run_python(*line, cwd, **environment):
-    """Run Python to its end; return (exit code, out, err)."""
-    process = start_python(*line, cwd=cwd, **environment)
-    out, err = process.communicate()
-    return process.returncode, out, err
+    return run
