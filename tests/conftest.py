@@ -4,25 +4,18 @@ import contextlib
 import runpy
 import signal
 import sys
+from unittest import mock
 
 import keras
 import pytest
 from helpers import SCRIPT, SMALL, load_script, plot_quickly, run_command, write_npz
 
 
-def pytest_collection_modifyitems(items):
-    """Run the smoke test first: it tells within seconds whether anything works at all."""
-    items.sort(key=lambda item: item.path.name != "test_smoke.py")
-
-
 @pytest.fixture(autouse=True)
 def offline_in_an_empty_folder(monkeypatch, tmp_path):
     """Pull the network: Keras's loader fails as it does offline."""
-
-    def fail():
-        raise Exception("URL fetch failure on URL: None -- [Errno -2] Name or service not known")
-
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", fail)
+    error = Exception("URL fetch failure on URL: None -- [Errno -2] Name or service not known")
+    monkeypatch.setattr(keras.datasets.mnist, "load_data", mock.Mock(side_effect=error))
     monkeypatch.chdir(tmp_path)
     # A shell's background job ignores Ctrl-C, and so would the processes started from here.
     signal.signal(signal.SIGINT, signal.default_int_handler)

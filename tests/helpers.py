@@ -23,13 +23,12 @@ def load_script(path=SCRIPT):
     return module
 
 
-def load_changed(tmp_path, old, new):
+def load_changed(old, new):
     """Return the script as a module, with one piece of its text replaced."""
     text = SCRIPT.read_text(encoding="utf-8")
     assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the script"
-    path = tmp_path / "changed.py"
-    path.write_text(text.replace(old, new), encoding="utf-8")
-    return load_script(path)
+    Path("changed.py").write_text(text.replace(old, new), encoding="utf-8")
+    return load_script("changed.py")
 
 
 def write_npz(path, seed=1, **changes):
@@ -65,10 +64,9 @@ def results(folder):
 
 def start_command(*arguments, script=SCRIPT, **environment):
     """Start the command in a process of its own, in the working folder."""
-    environment = os.environ | {"PYTHONPATH": str(SCRIPT.parent)} | environment
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
     line = [sys.executable, *map(str, [script, *arguments])]
-    return subprocess.Popen(line, env=environment, **pipes)
+    return subprocess.Popen(line, env=os.environ | environment, **pipes)
 
 
 def run_command(*arguments, **options):

@@ -1,16 +1,19 @@
 """How fast is a training step, beside other ways to compute it, and what does a run cost besides?
 
-    python tests/tools/benchmark.py              the table of the README, about two minutes
-    python tests/tools/benchmark.py --epochs 5   and epochs of `train` beside their bare steps
+    python tests/tools/benchmark.py              the table of the README, about three minutes
+    python tests/tools/benchmark.py --epochs 5   and whole epochs of `train` beside their steps
 
 All variants take turns, so that a busy machine slows them alike: read the ratios. PyTorch and JAX
 take part where they are installed. All but the floor compute the same step on batches of 128: two
 draws of noise and one of images with NumPy, the generator's fakes, an update of the discriminator,
 an update of the generator, and both losses as Python numbers, waited for.
 
-    mnist_gan.py      the step of `train`
-    literal port      the tutorial's loop as it stands: generator.predict and two train_on_batch
-    predict_on_batch  the same with predict_on_batch in place of predict
+    the loop          the loop of `train`, statement for statement, as a test makes sure
+    hand-fused step   the three parts in one `tf.function` for XLA, as an earlier version had them:
+                      faster, but Python that a reader adds to it runs once, when it is recorded
+    unswitched port   the tutorial's loop on today's Keras, with Keras's Dropout and without XLA:
+                      once with `predict_on_batch`, and once with the tutorial's `predict`
+    Keras's Dropout   the loop with Keras's own Dropout layer under XLA
     PyTorch           eager, with its fused Adam
     JAX               one jitted step that updates its state in place, Adam written out
     floor             the step's 34 matrix products alone, with NumPy
@@ -25,7 +28,7 @@ import tempfile
 import time
 from functools import partial
 from importlib.util import find_spec
-from itertools import count, pairwise
+from itertools import pairwise
 from pathlib import Path
 from unittest.mock import patch
 
@@ -34,53 +37,93 @@ import mnist_gan  # before Keras: it keeps TensorFlow quiet
 
 # isort: split
 import keras
+import matplotlib.pyplot as plt
 import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
+
+from mnist_gan import random_dim
 
 BATCH = 128
 GENERATOR = [100, 256, 512, 1024, 784]
 DISCRIMINATOR = [784, 1024, 512, 256, 1]
 
 
-def make_networks():
-    """Return generator, discriminator and gan, made as the tutorial makes them."""
+def make_networks(dropout=mnist_gan.Dropout, **options):
+    """Return generator, discriminator and gan as `train` makes them; options change `compile`."""
+    compile_network = keras.Model.compile
+
+    def compile_with_options(self, **given):
+        compile_network(self, **given | options)
+
     adam = mnist_gan.get_optimizer()
-    generator = mnist_gan.get_generator(adam)
-    discriminator = mnist_gan.get_discriminator(adam)
-    gan = mnist_gan.get_gan_network(discriminator, mnist_gan.random_dim, generator, adam)
+    with (
+        patch.object(mnist_gan, "Dropout", dropout),
+        patch.object(keras.Model, "compile", compile_with_options),
+    ):
+        generator = mnist_gan.get_generator(adam)
+        discriminator = mnist_gan.get_discriminator(adam)
+        gan = mnist_gan.get_gan_network(discriminator, random_dim, generator, adam)
     return generator, discriminator, gan
 
 
-def draw(x_train):
-    """Return the arguments of a step: noise, real images and fresh noise."""
-    noise = np.random.normal(0, 1, size=[BATCH, mnist_gan.random_dim])
-    image_batch = x_train[np.random.randint(0, x_train.shape[0], size=BATCH)]
-    return noise, image_batch, np.random.normal(0, 1, size=[BATCH, mnist_gan.random_dim])
+def the_loop(x_train, generator, discriminator, gan, batch_size=BATCH):
+    """Return a step of the loop of `train`: its statements up to the losses."""
 
-
-def seconds(step, get_arguments, steps):
-    """Return how long so many steps take, with their arguments got and both losses looked at."""
-    begun = time.perf_counter()
-    for _ in range(steps):
-        if not np.isfinite([float(loss) for loss in step(*get_arguments())]).all():
-            raise FloatingPointError("a loss is not finite")
-    return time.perf_counter() - begun
-
-
-def tutorials_loop(predict):
-    """Return the tutorial's step; `predict` makes the fakes from the generator and noise."""
-    # With Keras's own Dropout, as a port would have it.
-    with patch.object(mnist_gan, "Dropout", keras.layers.Dropout):
-        generator, discriminator, gan = make_networks()
-    y_dis, y_gen = np.repeat([0.9, 0.0], BATCH), np.ones(BATCH)
-
-    def step(noise, image_batch, fresh_noise):
-        x = np.concatenate([image_batch, predict(generator, noise)])
+    def step():
+        noise = np.random.normal(0, 1, size=[batch_size, random_dim])
+        image_batch = x_train[np.random.randint(0, x_train.shape[0], size=batch_size)]
+        generated_images = generator.predict_on_batch(noise)
+        X = np.concatenate([image_batch, generated_images])
+        y_dis = np.zeros(2 * batch_size)
+        y_dis[:batch_size] = 0.9
         discriminator.trainable = True
-        d_loss = discriminator.train_on_batch(x, y_dis)
+        d_loss = discriminator.train_on_batch(X, y_dis)
+        noise = np.random.normal(0, 1, size=[batch_size, random_dim])
+        y_gen = np.ones(batch_size)
         discriminator.trainable = False
-        return d_loss, gan.train_on_batch(fresh_noise, y_gen)
+        g_loss = gan.train_on_batch(noise, y_gen)
+        return d_loss, g_loss
+
+    return step
+
+
+def unswitched_port(x_train, predict):
+    """Return the loop with Keras's own Dropout and no XLA; `predict` makes the fakes."""
+    generator, discriminator, gan = make_networks(keras.layers.Dropout, jit_compile=False)
+    generator.predict_on_batch = partial(predict, generator)
+    return the_loop(x_train, generator, discriminator, gan)
+
+
+def with_arguments(step, x_train):
+    """Return a step of no arguments: it draws noise, images and fresh noise as `train` does."""
+
+    def complete_step():
+        noise = np.random.normal(0, 1, size=[BATCH, random_dim])
+        image_batch = x_train[np.random.randint(0, x_train.shape[0], size=BATCH)]
+        return step(noise, image_batch, np.random.normal(0, 1, size=[BATCH, random_dim]))
+
+    return complete_step
+
+
+def hand_fused():
+    """Return the step as one function for XLA; TensorFlow records its Python once."""
+    generator, discriminator, gan = make_networks()
+
+    def train_on_batch(network, x, y):
+        with tf.GradientTape() as tape:
+            loss = network.compute_loss(x=x, y=y, y_pred=network(x, training=True))
+        weights = network.trainable_variables
+        network.optimizer.apply(tape.gradient(loss, weights), weights)
+        return loss
+
+    @tf.function(jit_compile=mnist_gan.xla_works())
+    def step(noise, image_batch, fresh_noise):
+        x = tf.concat([image_batch, generator(noise, training=False)], axis=0)
+        discriminator.trainable = True
+        d_loss = train_on_batch(discriminator, x, np.repeat([0.9, 0.0], BATCH))
+        discriminator.trainable = False
+        return d_loss, train_on_batch(gan, fresh_noise, np.ones(BATCH))
 
     return step
 
@@ -200,74 +243,88 @@ def matrix_products():
     return step
 
 
+def seconds(step, steps):
+    """Return how long so many steps take, with both losses looked at."""
+    begun = time.perf_counter()
+    for _ in range(steps):
+        if not np.isfinite([float(loss) for loss in step()]).all():
+            raise FloatingPointError("a loss is not finite")
+    return time.perf_counter() - begun
+
+
 def compare(x_train, rounds, steps):
     """Print the table of the variants."""
-    made = {
-        "mnist_gan.py": mnist_gan.get_train_step(*make_networks(), BATCH),
-        "literal port": tutorials_loop(lambda g, noise: g.predict(noise, verbose=0)),
-        "predict_on_batch": tutorials_loop(lambda g, noise: g.predict_on_batch(noise)),
+    networks_with_keras_dropout = make_networks(keras.layers.Dropout)
+    variants = {
+        "the loop": the_loop(x_train, *make_networks()),
+        "hand-fused step": with_arguments(hand_fused(), x_train),
+        "unswitched port": unswitched_port(x_train, lambda g, x: g.predict(x, verbose=0)),
+        "the same, `predict_on_batch`": unswitched_port(x_train, keras.Model.predict_on_batch),
+        "the loop, Keras's Dropout": the_loop(x_train, *networks_with_keras_dropout),
+        "floor": matrix_products(),
     }
-    made |= {"PyTorch": pytorch()} if find_spec("torch") else {}
-    made |= {"JAX": jax_jitted()} if find_spec("jax") else {}
-    variants = {name: partial(seconds, step, partial(draw, x_train)) for name, step in made.items()}
-    variants["floor"] = partial(seconds, matrix_products(), tuple)  # no arguments
+    if find_spec("torch"):
+        variants["PyTorch, eager, fused Adam"] = with_arguments(pytorch(), x_train)
+    if find_spec("jax"):
+        variants["JAX, one jitted step"] = with_arguments(jax_jitted(), x_train)
 
     # In another order each round, so that none always follows the same one. The first compiles.
     turns = [name for _ in range(rounds + 1) for name in np.random.permutation(list(variants))]
     times = {name: [] for name in variants}
     for name in tqdm(turns, leave=False):
-        variants[name](3)  # warms the caches, and lets the threads of the one before rest
-        times[name].append(variants[name](steps) / steps * 1000)
+        seconds(variants[name], 3)  # warms the caches, and lets the threads of the one before rest
+        times[name].append(seconds(variants[name], steps) / steps * 1000)
     times = {name: np.array(values[1:]) for name, values in times.items()}
     median = {name: np.median(values) for name, values in times.items()}
     print(f"{rounds} rounds of {steps} steps, batch {BATCH}\n")
-    print("| step | ms, median | of mnist_gan.py | of the floor |\n|---|--:|--:|--:|")
+    print("| step | ms, median | of the loop | of the hand-fused step |\n|---|--:|--:|--:|")
     for name in sorted(median, key=median.get):
-        own, floor = (np.median(times[name] / times[x]) for x in ("mnist_gan.py", "floor"))
-        print(f"| {name} | {median[name]:.1f} | {own:.2f} | {floor:.2f} |")
+        ratios = [np.median(times[name] / times[x]) for x in ("the loop", "hand-fused step")]
+        print(f"| {name} | {median[name]:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} |")
     if min(median, key=median.get) != "floor":
         print("\nWarning: the floor is not the fastest. The machine is too busy for such figures.")
 
 
 def measure_run(x_train, epochs):
-    """Print how much longer epochs of `train` take than as many bare steps, the two in turns.
+    """Print how much longer epochs of `train` take than their steps, the two in turns.
 
-    Not counted: the first epoch, which compiles, and the last. Bare steps draw nothing.
+    Every other epoch has a sheet. Not counted: the first two epochs, and what `train` does last.
     """
-    get_train_step, steps = mnist_gan.get_train_step, len(x_train) // BATCH
-    inputs = [tf.constant(array) for array in draw(x_train)]
-    take_bare_steps = partial(seconds, get_train_step(*make_networks(), BATCH), lambda: inputs)
-    times, numbers = [], count()  # (seconds of an epoch, of bare steps), the steps' numbers
+    steps = len(x_train) // BATCH
+    step = the_loop(x_train, *make_networks())
+    times = []  # (seconds of an epoch, of as many steps), ending where the next epoch begins
+    tqdm_of_script = mnist_gan.tqdm
 
-    def get_watched_train_step(*arguments):
-        train_step = get_train_step(*arguments)
-
-        def step(*inputs):
-            nonlocal begun
-            if next(numbers) % steps == 0:  # the epoch before is over, its files written
-                times.append((time.perf_counter() - begun, take_bare_steps(steps)))
-                begun = time.perf_counter()
-            return train_step(*inputs)
-
-        return step
-
-    watched = patch.object(mnist_gan, "get_train_step", get_watched_train_step)
-    # What `train` prints would count the bare steps among its own.
-    with tempfile.TemporaryDirectory() as folder, watched, contextlib.redirect_stdout(None):
+    def watched_tqdm(*arguments, **options):
+        nonlocal begun
+        now = time.perf_counter()
+        times.append((now - begun, seconds(step, steps)))
         begun = time.perf_counter()
-        mnist_gan.train(epochs + 2, BATCH, data="drawn", output_dir=folder)
-    ratio = np.median([epoch / bare for epoch, bare in times[2:]])
-    epoch, bare = np.median(times[2:], axis=0)
-    print(f"\nan epoch {epoch:.2f} s, {steps} bare steps {bare:.2f} s; ratio {ratio:.3f}")
+        return tqdm_of_script(*arguments, **options)
+
+    # What `train` prints would count the steps between among its own.
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        patch.object(mnist_gan, "tqdm", watched_tqdm),
+        contextlib.redirect_stdout(None),
+    ):
+        begun = time.perf_counter()
+        mnist_gan.train(2 * epochs + 3, BATCH, data="drawn", output_dir=folder, sample_every=2)
+    # times[e] is that of epoch e, times[0] of what comes before the first.
+    for name, chosen in (("without a sheet", times[3::2]), ("with a sheet", times[4::2])):
+        ratio = np.median([epoch / bare for epoch, bare in chosen])
+        epoch, bare = np.median(chosen, axis=0)
+        print(f"an epoch {name} {epoch:.2f} s, {steps} steps {bare:.2f} s; ratio {ratio:.3f}")
 
 
 def main():
     parser = argparse.ArgumentParser(description="Time the training step beside other ways.")
     parser.add_argument("--rounds", type=int, default=6, help="of the table; 0: no table")
     parser.add_argument("--steps", type=int, default=30, help="of each variant in a round")
-    parser.add_argument("--epochs", type=int, default=0, help="of `train` to measure, too")
+    parser.add_argument("--epochs", type=int, default=0, help="of `train`, without a sheet")
     arguments = parser.parse_args()
 
+    plt.switch_backend("agg")
     x_train = mnist_gan.load_mnist_data("drawn")[0]
     if arguments.rounds:
         compare(x_train, arguments.rounds, arguments.steps)

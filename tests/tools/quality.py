@@ -1,7 +1,9 @@
 """How good is a saved generator? Figures of its samples, beside those of MNIST's test images.
 
-    python tests/tools/quality.py outputs/generator.keras
-    python tests/tools/quality.py first.keras second.keras --csv quality.csv
+    python tests/tools/quality.py outputs/run_1/generator.keras
+    python tests/tools/quality.py first.keras samples.npy --csv quality.csv
+
+A file that ends in .npy holds samples, (n, 784) in [-1, 1]: another program's generator.
 
 A GAN's losses tell nothing of its images, and an eye tires of sheets. So a small convolutional
 network learns to read digits (once, in a minute or two; then it lies in the temporary folder) and
@@ -116,9 +118,14 @@ def describe(probabilities):
 
 
 def draw_samples(path, count, seed):
-    """Return images (count, 784) of a saved generator; ValueError if the file holds none."""
+    """Return images (count, 784) of a generator or a file of samples; ValueError if none."""
     noise = np.random.RandomState(seed).normal(0, 1, size=[count, mnist_gan.random_dim])
     try:
+        if path.suffix == ".npy":
+            images = np.load(path, allow_pickle=False)[:count]
+            if images.shape != (count, 784) or not np.abs(images).max() <= 1:
+                raise ValueError(f"it does not hold {count} samples of 784 pixels from -1 to 1")
+            return images
         generator = keras.models.load_model(path, compile=False)
         if (generator.input_shape, generator.output_shape) != ((None, 100), (None, 784)):
             raise ValueError("it does not turn noise (n, 100) into images (n, 784)")
@@ -127,7 +134,7 @@ def draw_samples(path, count, seed):
         if not np.abs(images).max() <= 1:  # nor is NaN
             raise ValueError("its pixels are not all from -1 to 1")
     except Exception as error:  # a foreign file can fail anywhere in Keras
-        raise ValueError(f"{path} is no generator of mnist_gan.py: {error}") from error
+        raise ValueError(f"{path} is no generator or file of samples: {error}") from error
     return images
 
 
@@ -173,7 +180,7 @@ def main():
     parser = argparse.ArgumentParser("quality.py", usage=argparse.SUPPRESS)
     parser.description = "Measure saved generators of mnist_gan.py; the file's docstring says how."
     add = parser.add_argument
-    add("generators", nargs="+", type=Path, metavar="FILE", help="a saved generator.keras")
+    add("generators", nargs="+", type=Path, metavar="FILE", help="generator.keras, or .npy")
     add("--data", default="mnist", help="as for mnist_gan.py, but without drawing by default")
     add("--samples", type=int, default=10_000, metavar="N", help="of each generator")
     add("--seed", type=int, default=10, help="of the noise and the training images")

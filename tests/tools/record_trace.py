@@ -14,8 +14,8 @@ It needs Python 3.6 and an environment of its own, apart from the project's:
 
 The functions are the tutorial's, misspelt name included. What differs from its text: Python 3's
 `print` and `range`, MNIST read from a file, a name for the rate of Dropout, and a `yield` that
-hands out the losses of each step. Keras 2 draws the seeds of weights and Dropout from NumPy, so that
-`np.random.seed` is enough to repeat a run.
+hands out the losses of each step. Keras 2 draws the seeds of weights and Dropout from NumPy, so
+that `np.random.seed` is enough to repeat a run.
 """
 
 import argparse
@@ -35,7 +35,7 @@ from keras.optimizers import Adam
 from tqdm import tqdm
 
 matplotlib.use("agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
 random_dim = 100
 dropout_rate = 0.3

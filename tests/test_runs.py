@@ -1,18 +1,87 @@
-"""Nothing is lost: a run that was stopped or killed goes on as if it had never stopped."""
+"""Each run has a folder of its own, and nothing is lost of one that is stopped or killed."""
 
 import errno
+import hashlib
+import json
 import os
 import signal
 import time
 from pathlib import Path
+from unittest import mock
 
 import keras
 import matplotlib.figure
 import numpy as np
 import pytest
-from helpers import SCRIPT, contents, results, run_command, start_command
+from helpers import SCRIPT, contents, results, run_command, start_command, write_npz
 from keras.optimizers import SGD, Adam
 from PIL import Image
+
+
+def test_runs_are_numbered_and_resume_and_generate_take_the_highest(train, command):
+    train(1, None)
+    first = contents("outputs/run_1")
+    Path("outputs/run_8").mkdir()
+    Path("outputs/run_notes").mkdir()
+    train(1, None, seed=4)
+    train(2, None, seed=4, resume=True)
+    assert len(Path("outputs/run_9/gan_loss.csv").read_text().splitlines()) == 3
+    assert command("--generate")[1] == "saved outputs/run_9/gan_generated_image_seed_10.png\n"
+    assert contents("outputs/run_1") == first and len(list(Path("outputs").iterdir())) == 4
+
+
+def test_of_two_runs_started_at_the_same_moment_each_gets_a_folder(train, monkeypatch):
+    mkdir = Path.mkdir
+
+    def mkdir_after_another_run(self, *arguments, **options):
+        if self.name == "run_1":
+            mkdir(self, *arguments, **options)
+        mkdir(self, *arguments, **options)
+
+    monkeypatch.setattr(Path, "mkdir", mkdir_after_another_run)
+    train(1, None)
+    assert not contents("outputs/run_1") and "checkpoint.npz" in contents("outputs/run_2")
+
+
+def test_a_new_run_is_refused_where_one_is_already(train):
+    train(1, "out")
+    before = contents("out")
+    with pytest.raises(ValueError, match=r"out holds a run.*--resume.*resume=True"):
+        train(1, "out")
+    assert contents("out") == before
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_a_wrong_folder_is_found_before_the_data_are_loaded(small, train, npz, resume):
+    small.load_mnist_data = None
+    with pytest.raises((ValueError, OSError), match="npz"):
+        train(1, npz, resume=resume)
+
+
+def test_run_json_says_what_was_trained(train, small, npz, monkeypatch, tmp_path):
+    for name in ("HOME", "USERPROFILE"):
+        monkeypatch.setenv(name, str(tmp_path))
+    train(np.int64(1), "~/out", limit=np.int64(100))
+    about = json.loads(Path("out/run.json").read_text())
+    expected = {"epochs": 1, "batch_size": 100, "data": str(npz), "limit": 100, "seed": 3}
+    assert about.pop("arguments") == expected | {"sample_every": 2}
+    assert about.pop("versions").keys() >= {"keras", "tensorflow", "numpy"}
+    images = small.load_mnist_data(npz)[0][:100]
+    expected = {"images": hashlib.sha256(images.tobytes()).hexdigest(), "random_dim": 100}
+    expected |= {"generator": "Dense 8, LeakyReLU, " * 3 + "Dense 784", "optimizers": "Adam"}
+    assert about == expected | {"discriminator": "Dense 8, LeakyReLU, Dropout, " * 3 + "Dense 1"}
+
+
+OLD = {"arguments": {"epochs": 2, "batch_size": 16, "seed": 3}, "data": "MNIST", "sha256": "e139"}
+
+
+@pytest.mark.parametrize("text", [json.dumps(OLD), "[1, 2]", '{"arguments": ', ""])
+def test_a_folder_of_an_earlier_version_or_a_damaged_one_is_refused(train, text):
+    Path("run.json").write_text(text)
+    for resume in (False, True):
+        with pytest.raises(ValueError, match=r"holds a run|run\.json"):
+            train(2, ".", resume=resume)
+    assert Path("run.json").read_text() == text
 
 
 @pytest.fixture
@@ -124,7 +193,7 @@ REFUSALS = [
     ("batch_size", 10, "batch_size was 100, now 10"),
     ("seed", 4, "seed was 3, now 4"),
     ("limit", 200, "limit was None, now 200$"),
-    ("data", "auto", "data auto found other images.*--data.*data="),
+    ("data", "other.npz", "data other.npz found other images.*--data.*data="),
     ("random_dim", 2, "random_dim was 100, now 2"),
     ("get_optimizer", SGD, "optimizers was Adam, now SGD"),
     ("LeakyReLU", lambda slope: keras.layers.ReLU(), "generator was .*LeakyReLU.*now .* ReLU"),
@@ -133,11 +202,9 @@ REFUSALS = [
 
 @pytest.mark.parametrize("name, value, message", REFUSALS)
 def test_a_run_that_does_not_fit_is_refused_and_left_as_it_is(
-    small, train, stopped, monkeypatch, name, value, message
+    small, train, stopped, name, value, message
 ):
-    zeros = np.zeros((300, 28, 28), np.uint8)
-    digits = (zeros, zeros[:, 0, 0]), (zeros, zeros[:, 0, 0])
-    monkeypatch.setattr(keras.datasets.mnist, "load_data", lambda: digits)
+    write_npz("other.npz", seed=2)
     arguments = {} if hasattr(small, name) else {name: value}
     setattr(small, name, value)
     with pytest.raises(ValueError, match=message):
@@ -145,22 +212,19 @@ def test_a_run_that_does_not_fit_is_refused_and_left_as_it_is(
     assert contents("out") == stopped
 
 
-@pytest.mark.parametrize("damage", ["truncated", "of another run"])
-def test_a_damaged_checkpoint_is_named(train, stopped, damage):
-    Path("out", "checkpoint.npz").write_bytes(stopped["checkpoint.npz"][:-1000])
-    if damage == "of another run":
-        np.savez("out/checkpoint.npz", variable_0=np.zeros((3, 3)))
-    with pytest.raises(ValueError, match=r"checkpoint\.npz"):
-        train(3, "out", resume=True)
+def test_a_damaged_checkpoint_is_named(train, stopped):
+    for content in (stopped["checkpoint.npz"][:-1000], contents(".")["data.npz"]):
+        Path("out", "checkpoint.npz").write_bytes(content)
+        with pytest.raises(ValueError, match=r"checkpoint\.npz"):
+            train(3, "out", resume=True)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_before_anything_is_saved(small, train, stopped):
-    losses = iter([0.7, float("nan"), 0.7])
     get_gan_network = small.get_gan_network
 
     def get_broken_gan_network(*arguments):
         gan = get_gan_network(*arguments)
-        gan.train_on_batch = lambda x, y: next(losses)
+        gan.train_on_batch = mock.Mock(side_effect=[0.7, float("nan"), 0.7])
         return gan
 
     small.get_gan_network = get_broken_gan_network
@@ -175,12 +239,9 @@ WRITERS += [(Image.Image, "save"), (keras.Model, "save"), (os, "replace")]
 
 @pytest.mark.parametrize("owner, name", WRITERS)
 def test_a_full_disk_names_the_file_and_the_last_checkpoint_stays(train, stopped, owner, name):
-    def fail(*_, **__):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(owner, name, fail)
-        with pytest.raises(OSError, match="out/.*No space left"):
-            train(3, "out", resume=True)
+    full = OSError(errno.ENOSPC, "No space left on device")
+    failing = mock.patch.object(owner, name, side_effect=full)
+    with failing, pytest.raises(OSError, match="out/.*No space left"):
+        train(3, "out", resume=True)
     assert contents("out")["checkpoint.npz"] == stopped["checkpoint.npz"]
     assert not [file for file in contents("out") if "_part_" in file]
