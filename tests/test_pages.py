@@ -42,7 +42,7 @@ def functions(code):
     """Return the functions in a text, by name, without docstrings, comments and layout."""
     found = [node for node in ast.parse(code).body if isinstance(node, ast.FunctionDef)]
     for node in found:
-        node.body = node.body[isinstance(node.body[0], ast.Expr) and len(node.body) > 1 :]
+        node.body = node.body[ast.get_docstring(node) is not None :]
     return {node.name: ast.unparse(node) for node in found}
 
 
