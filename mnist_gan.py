@@ -68,7 +68,7 @@ def load_mnist_data(data="auto"):
 
 
 def get_optimizer():
-    """Return the Adam optimizer that both networks share, so that it counts two updates per step.
+    """Return the Adam optimizer that both networks share; it counts two updates per step.
 
     Its settings are those of DCGAN: A. Radford, L. Metz and S. Chintala, arXiv:1511.06434, 2015.
     """
@@ -110,7 +110,7 @@ def get_discriminator(optimizer):
     discriminator.add(Dropout(0.3))
 
     discriminator.add(Dense(1, activation="sigmoid"))
-    # XLA, where it works, makes faster machine code of a training step.
+    # XLA, where it works, compiles a training step to faster machine code.
     discriminator.compile(loss="binary_crossentropy", optimizer=optimizer, jit_compile=xla_works())
     return discriminator
 
@@ -179,7 +179,7 @@ def train(
     seed          0 to 2**32 - 1, for weights, noise, batches and Dropout
     output_dir    the run's folder (None: a new outputs/run_N, or the latest one to resume)
     sample_every  save a picture after the first, every `sample_every`-th and the last epoch
-    resume        continue the run in the folder, with the arguments it was begun with
+    resume        continue the run in the folder; repeat its arguments, `epochs` may grow
 
     Returns {"d_loss": (steps,), "g_loss": (steps,)}, float32 arrays with one value per step.
     Raises ValueError or FileNotFoundError for bad arguments or files, OSError if one cannot be
@@ -206,7 +206,7 @@ def train(
     epochs_done = run.start(earlier)
     for e in range(epochs_done + 1, epochs + 1):
         losses = []
-        bar = tqdm(range(batch_count), desc=f"Epoch {e}", leave=False, disable=not sys.stderr)
+        bar = tqdm(range(batch_count), desc=f"Epoch {e}", leave=False, disable=sys.stderr is None)
         for _ in bar:
             noise = np.random.normal(0, 1, size=[batch_size, random_dim])
             image_batch = x_train[np.random.randint(0, x_train.shape[0], size=batch_size)]
@@ -218,8 +218,8 @@ def train(
             y_dis = np.zeros(2 * batch_size)
             y_dis[:batch_size] = 0.9
 
-            # (1) The discriminator learns to tell real images from generated ones. What `trainable`
-            # says counts at a network's first step only; Keras then keeps to those weights.
+            # (1) The discriminator learns to tell real images from generated ones. Keras reads
+            # `trainable` at each network's first step only; the later toggles change nothing.
             discriminator.trainable = True
             d_loss = discriminator.train_on_batch(X, y_dis)
 
@@ -275,17 +275,16 @@ class Run:
         generator, discriminator, gan = networks
         self.folder = folder
         self.generator = generator
-        # Of each epoch: losses (steps, 2), a small picture of 100 digits, and how long it took.
+        # For each epoch: losses (steps, 2), a small picture of 100 digits, and the seconds.
         self.history = {"losses": [], "sheets": [], "seconds": []}
         self.clock = time.perf_counter()
         self.variables = gan.variables
         optimizers = dict.fromkeys([gan.optimizer, discriminator.optimizer])  # one, if shared
         for optimizer in optimizers:
-            # One that is not built yet would be at its first step: too late for a checkpoint.
+            # One not built yet would be at its first step, too late to load a checkpoint into.
             optimizer.build(gan.weights)
             # The learning rate comes from the code, so a reader can change it and resume.
             self.variables += [v for v in optimizer.variables if v.name != "learning_rate"]
-
         self.about = {
             "arguments": arguments,
             "images": hashlib.sha256(np.ascontiguousarray(x_train)).hexdigest(),
@@ -319,24 +318,22 @@ class Run:
         return done
 
     def check_same_run(self, earlier):
-        """Raise InputError that says what differs, unless the run can go on as it was begun."""
+        """Raise an InputError saying what differs, unless the run can go on as it was begun."""
         then = earlier | earlier["arguments"]
         now = self.about | self.about["arguments"]
         may_differ = ("arguments", "epochs", "data", "sample_every", "versions", "images")
         pairs = [(name, then.get(name), now[name]) for name in now if name not in may_differ]
         differences = [f"{name} was {old}, now {new}" for name, old, new in pairs if old != new]
         if then["images"] != now["images"] and then["limit"] == now["limit"]:
-            now_found = f"data {now['data']} found other images than then"
-            differences.append(
-                f"{now_found}: give --data mnist, drawn or a path (in Python: data=)"
-            )
+            found = f"data {now['data']} found other images than then"
+            differences.append(f"{found}: give --data mnist, drawn or a path (in Python: data=)")
         if differences:
             raise InputError(f"the run cannot be continued: {'; '.join(differences)}")
 
     def load(self):
-        """Load the checkpoint: variables, history and the state of NumPy's random numbers."""
+        """Load the checkpoint: variables, history and the state of NumPy's random generator."""
         path = self.folder / "checkpoint.npz"
-        with reading(path, "is it of another run?"), np.load(path, allow_pickle=False) as file:
+        with reading(path, "is it another run's?"), np.load(path, allow_pickle=False) as file:
             for i, variable in enumerate(self.variables):
                 variable.assign(file[f"variable_{i}"])
             self.history = {name: list(file[name]) for name in self.history}
@@ -354,6 +351,7 @@ class Run:
     def save(self):
         """Save an epoch's results, the checkpoint last: until then the epoch does not count."""
         self.history["seconds"].append(time.perf_counter() - self.clock)
+        epochs = self.about["arguments"]["epochs"]
         means = np.mean(self.history["losses"], axis=1)  # (epochs, 2)
         rows = np.column_stack([range(1, len(means) + 1), means, self.history["seconds"]])
         with atomic_write(self.folder / "gan_loss.csv") as part, open(part, "w") as csv:
@@ -361,19 +359,20 @@ class Run:
             np.savetxt(csv, rows, "%d,%.6f,%.6f,%.2f", header=header, comments="")
         self.save_curves()
         with atomic_write(self.folder / "generator.keras") as part:
-            # A fresh model has no optimizer: ours holds the discriminator's moments as well.
+            # Saved without the optimizer, which holds the discriminator's moments as well.
             Model(self.generator.inputs, self.generator.outputs, name="generator").save(part)
         state = {f"variable_{i}": v.numpy() for i, v in enumerate(self.variables)}
         state["random"] = json.dumps(np.random.get_state(legacy=False), default=np.ndarray.tolist)
         with atomic_write(self.folder / "checkpoint.npz") as part:
             np.savez(part, **state, **self.history)
-        line = f"epoch %d/{self.about['arguments']['epochs']}: d_loss %.3f, g_loss %.3f, %.1f s"
-        say(line % tuple(rows[-1]))
+        _, d_loss, g_loss, seconds = rows[-1]
+        losses = f"d_loss {d_loss:.3f}, g_loss {g_loss:.3f}"
+        say(f"epoch {len(rows)}/{epochs}: {losses}, {seconds:.1f} s")
         self.clock = time.perf_counter()
 
     @plt.style.context("default")
     def save_curves(self):
-        """Save the curves of both losses, the mean of every epoch."""
+        """Save the curves of both losses, one mean per epoch."""
         figure = plt.Figure(figsize=(8, 4.5), layout="constrained")  # It needs no display.
         axes = figure.add_subplot()
         means = np.mean(self.history["losses"], axis=1)  # (epochs, 2)
@@ -394,14 +393,15 @@ class Run:
 
 
 def run_folder(output_dir, resume):
-    """Return a run's folder, made if it is new, and what the run.json of a run to resume says."""
+    """Return a run's folder, made if it is new, and its run.json if it is to be resumed."""
     if output_dir is not None:
         folder = Path(os.path.expanduser(output_dir))
     else:
         found = Path("outputs").glob("run_*/run.json" if resume else "run_*")
         numbers = [path.parts[1].removeprefix("run_") for path in found]
         latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
-        folder = Path("outputs", f"run_{latest if resume else latest + 1}")
+        number = latest if resume else latest + 1
+        folder = Path("outputs", f"run_{number}" if number else "")
     path = folder / "run.json"
     if resume:
         with reading(path, "train first, or name the folder of a run"):
@@ -451,7 +451,7 @@ def atomic_write(path):
 
 
 def say(text):
-    """Print a line at once; what the terminal's encoding lacks is shown by its code."""
+    """Print a line at once, escaping what the terminal's encoding lacks."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
@@ -479,7 +479,7 @@ def load_digits(data):
 
 
 def read_digits(path):
-    """Return ((x_train, y_train), (x_test, y_test)) from an .npz file in the layout of Keras's."""
+    """Return ((x_train, y_train), (x_test, y_test)) from an .npz file laid out like Keras's."""
     advice = "give --data auto, mnist, drawn or an .npz file like Keras's (in Python: data=...)"
     with reading(f"data '{path}'", advice), np.load(path, allow_pickle=False) as file:
         train = np.asarray(file["x_train"]), np.asarray(file["y_train"])
@@ -550,12 +550,12 @@ def main():
     socket.setdefaulttimeout(20)  # Keras sets none, and some networks never answer.
     folder = None
     try:
-        exists = "resume" in given or "generate" in given
-        folder, earlier = run_folder(given.get("output_dir"), exists)
+        existing = "resume" in given or "generate" in given
+        folder, earlier = run_folder(given.get("output_dir"), existing)
         if "generate" in given:
             generate(folder, given.get("seed", 10))
             return 0
-        options = earlier["arguments"] if exists else {"epochs": 40}
+        options = earlier["arguments"] if existing else {"epochs": 40}
         train(**options | given | {"output_dir": folder})
         say(f"{folder}: pictures, curves and the generator are in this folder")
         return 0
@@ -576,5 +576,5 @@ def main():
 if __name__ == "__main__":
     exit_code = main()
     if exit_code == 130:
-        os._exit(exit_code)  # At once, or a second Ctrl-C would disturb Python's own ending.
+        os._exit(exit_code)  # At once: a second Ctrl-C could disturb Python's shutdown.
     sys.exit(exit_code)

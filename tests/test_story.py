@@ -104,6 +104,7 @@ def test_the_layers_the_loss_and_the_shared_adam_are_the_tutorials(networks):
     assert len({id(network.optimizer) for network in networks}) == 1
     assert {network.loss for network in networks} == {"binary_crossentropy"}
     assert discriminator.jit_compile is True and gan.jit_compile is True
+    assert generator.trainable and not discriminator.trainable
 
 
 def test_each_step_changes_its_own_network_only(no_xla, networks):
