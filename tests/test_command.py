@@ -126,7 +126,7 @@ def test_a_foreign_terminal_home_and_standard_error(whole, tmp_path):
     Path("matplotlibrc").write_text("image.origin: lower\nsavefig.bbox: tight\n")
     Path("keras.json").write_text('{"floatx": "float64", "epsilon": 0.01}')
     changes = {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "jax", "MATPLOTLIBRC": str(tmp_path)}
-    changes |= {"PYTHONIOENCODING": "ascii", "TQDM_DESC": "x", "TQDM_DISABLE": "1"}
+    changes |= {"PYTHONIOENCODING": "ascii", "TQDM_DESC": "x"}
     Path("surrounded.py").write_text(SURROUNDED)
     options = (SCRIPT, *whole[1], "--output-dir", "결과")
     code, out, err = run_command(*options, script="surrounded.py", **changes)
