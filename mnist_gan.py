@@ -314,7 +314,7 @@ class Run:
                 part.write_bytes(script.read_bytes())
         done = len(self.history["losses"])
         left = max(0, self.about["arguments"]["epochs"] - done)
-        say(f"{self.folder}: {done} epochs done, {left} to go")
+        say(f"{self.folder}: epochs done: {done}, to go: {left}")
         return done
 
     def check_same_run(self, earlier):

@@ -15,7 +15,7 @@ from PIL import Image
 def test_smoke(whole, command, monkeypatch):
     folder, _, shown = whole
     lines = [line for line in shown.splitlines() if line.startswith(("outputs", "epoch"))]
-    assert lines[0] == "outputs/run_1: 0 epochs done, 3 to go"
+    assert lines[0] == "outputs/run_1: epochs done: 0, to go: 3"
     losses = r"d_loss \d\.\d{3}, g_loss \d\.\d{3}, \d+\.\d s"
     assert re.fullmatch(rf"epoch 1/3: {losses}", lines[1])
     assert len(lines) == 5 and lines[4].startswith("outputs/run_1: ")
@@ -76,13 +76,13 @@ def test_resume_remembers_the_options(small, command, npz):
     began = json.loads(Path("out", "run.json").read_text())["arguments"]
     resume = ["--resume", "--output-dir", "out"]
     code, out, _ = command(*resume, "--epochs", 3)
-    assert code == 0 and out.startswith("out: 2 epochs done, 1 to go\nepoch 3/3: ")
+    assert code == 0 and out.startswith("out: epochs done: 2, to go: 1\nepoch 3/3: ")
     assert json.loads(Path("out", "run.json").read_text())["arguments"] == began | {"epochs": 3}
     npz.rename("moved.npz")
     code, _, err = command(*resume)
     assert code == 2 and "data.npz' does not exist" in err and "--data" in err
     code, out, _ = command(*resume, "--data", "moved.npz")
-    assert code == 0 and re.fullmatch("out: 3 epochs done, 0 to go\nout: .*\n", out)
+    assert code == 0 and re.fullmatch("out: epochs done: 3, to go: 0\nout: .*\n", out)
 
 
 def test_generate_without_a_usable_generator(train, command):
@@ -130,7 +130,7 @@ def test_a_foreign_terminal_home_and_standard_error(whole, tmp_path):
     Path("surrounded.py").write_text(SURROUNDED)
     options = (SCRIPT, *whole[1], "--output-dir", "결과")
     code, out, err = run_command(*options, script="surrounded.py", **changes)
-    assert code == 0 and out.startswith(r"\uacb0\uacfc: 0 epochs done"), out + err
+    assert code == 0 and out.startswith(r"\uacb0\uacfc: epochs done: 0, "), out + err
     assert results(whole[0]) == results("결과")
 
 

@@ -131,7 +131,7 @@ def test_nothing_left_to_train_draws_curves_and_gif_anew(train, stopped, capsys)
     for name in ("gan_loss.png", "gan_training.gif"):
         Path("out", name).unlink()
     assert train(1, "out", resume=True)["d_loss"].shape == (2 * 3,)
-    assert "2 epochs done, 0 to go" in capsys.readouterr().out
+    assert "epochs done: 2, to go: 0" in capsys.readouterr().out
     assert contents("out", (".png", ".gif")).items() <= stopped.items()
     assert contents("out").keys() == stopped.keys()
 
@@ -170,7 +170,7 @@ def test_killed_anywhere_and_resumed_by_the_real_command(whole):
     code, out, err = run_command(SCRIPT, "--resume", script="kill.py")
     assert code == -signal.SIGKILL and "epoch 1/3: " in out and "epoch 2/3: " not in out, err
     code, out, err = run_command("--resume")
-    assert code == 0 and out.startswith("outputs/run_1: 1 epochs done, 2 to go"), err
+    assert code == 0 and out.startswith("outputs/run_1: epochs done: 1, to go: 2"), err
     assert results("outputs/run_1") == results(folder)
     assert contents("outputs/run_1").keys() == contents(folder).keys()  # no part-file is left
 
