@@ -13,7 +13,7 @@ from helpers import SCRIPT, load_changed, load_script
 
 import mnist_gan
 
-TUTORIAL = Path(__file__).with_name("tools") / "record_trace.py"  # It holds the tutorial's code.
+TOOLS = Path(__file__).with_name("tools")  # record_trace.py there holds the tutorial's code.
 
 
 def nodes(file, name, kind):
@@ -24,20 +24,23 @@ def nodes(file, name, kind):
     return sorted(found, key=lambda node: (node.end_lineno, node.end_col_offset))
 
 
-def test_a_step_is_the_tutorials_statement_for_statement():
-    tutorials, ours = (
-        [ast.unparse(node) for node in nodes(file, "train", ast.For)[0].body]
-        for file in (TUTORIAL, SCRIPT)
+def test_a_step_is_the_tutorials_statement_for_statement_and_so_is_the_benchmarks():
+    tutorials, ours, timed = (
+        [ast.unparse(node) for node in nodes(*place)[0].body]
+        for place in (
+            (TOOLS / "record_trace.py", "train", ast.For),
+            (SCRIPT, "train", ast.For),
+            (TOOLS / "benchmark.py", "the_loop", ast.FunctionDef),
+        )
     )
-    assert len(tutorials) == 13 and ours[:12] == tutorials[:12]  # Its last one yields the losses.
-    assert len(ours) <= 14
+    assert len(tutorials) == 13 and len(ours) <= 14
+    assert ours[:12] == timed[:12] == tutorials[:12]
 
 
 def test_the_plot_makes_the_tutorials_calls_in_its_order():
-    tutorials, ours = (
-        [getattr(node.func, "attr", "") for node in nodes(f, "plot_generated_images", ast.Call)]
-        for f in (TUTORIAL, SCRIPT)
-    )
+    places = (TOOLS / "record_trace.py", SCRIPT)
+    calls = [nodes(place, "plot_generated_images", ast.Call) for place in places]
+    tutorials, ours = ([getattr(call.func, "attr", "") for call in found] for found in calls)
     assert [name for name in ours if name in tutorials and name] == [n for n in tutorials if n]
 
 
@@ -104,7 +107,7 @@ def test_the_layers_the_loss_and_the_shared_adam_are_the_tutorials(networks):
     assert len({id(network.optimizer) for network in networks}) == 1
     assert {network.loss for network in networks} == {"binary_crossentropy"}
     assert discriminator.jit_compile is True and gan.jit_compile is True
-    assert generator.trainable and not discriminator.trainable
+    assert not discriminator.trainable
 
 
 def test_each_step_changes_its_own_network_only(no_xla, networks):
