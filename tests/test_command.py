@@ -39,10 +39,9 @@ def test_smoke(whole, command, monkeypatch):
     assert contents(folder) == before  # it trained nothing
 
 
-WHOLE = "must be a whole number"
 BAD = [  # options, exit code, what is said
-    ("--epochs 0", 2, f"epochs {WHOLE}"),
-    ("--batch-size -3", 2, f"batch_size {WHOLE}"),
+    ("--epochs 0", 2, "epochs must be a whole number"),
+    ("--batch-size -3", 2, "batch_size must be a whole number"),
     ("--batch-size 301", 2, "batch_size 301 is larger than the data, 300 images"),
     ("--epoch 3", 2, "unrecognized arguments: --epoch 3"),
     ("--resume", 2, "outputs/run.json does not exist; train first"),

@@ -184,6 +184,7 @@ def test_ctrl_c_once_or_twice_ends_in_a_line_that_says_how_to_go_on(whole, times
 REFUSALS = [
     ("batch_size", 10, "batch_size was 100, now 10"),
     ("limit", 200, "limit was None, now 200$"),
+    ("seed", 4, "seed was 3, now 4"),
     ("data", "other.npz", "data other.npz found other images.*--data.*data="),
     ("random_dim", 2, "random_dim was 100, now 2"),
     ("get_optimizer", SGD, "optimizers was Adam, now SGD"),
