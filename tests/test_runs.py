@@ -170,12 +170,12 @@ def test_killed_anywhere_and_resumed_by_the_real_command(whole):
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
 @pytest.mark.parametrize("times, epoch", [(1, 1), (2, 2)])
 def test_ctrl_c_once_or_twice_ends_in_a_line_that_says_how_to_go_on(whole, times, epoch):
-    process = start_until(epoch, *whole[1], "--output-dir", "my run")
+    process = start_until(epoch, *whole[1][2:], "--output-dir", "my run")
     for _ in range(times):
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
-    _, err = process.communicate()
-    assert process.returncode == 130 and "Traceback" not in err
+    out, err = process.communicate()
+    assert process.returncode == 130 and "Traceback" not in err and "to go: 40\n" in out
     line = "mnist_gan.py: interrupted; to continue: python mnist_gan.py --resume --output-dir"
     assert err.endswith(f'{line} "my run"\n')
     assert ("checkpoint.npz" in contents("my run")) == (epoch > 1)
