@@ -13,7 +13,7 @@ from helpers import SCRIPT, load_changed, load_script
 
 import mnist_gan
 
-TOOLS = Path(__file__).with_name("tools")  # record_trace.py there holds the tutorial's code.
+RECORDER = Path(__file__).with_name("tools") / "record_trace.py"  # It holds the tutorial's code.
 
 
 def nodes(file, name, kind):
@@ -28,9 +28,9 @@ def test_a_step_is_the_tutorials_statement_for_statement_and_so_is_the_benchmark
     tutorials, ours, timed = (
         [ast.unparse(node) for node in nodes(*place)[0].body]
         for place in (
-            (TOOLS / "record_trace.py", "train", ast.For),
+            (RECORDER, "train", ast.For),
             (SCRIPT, "train", ast.For),
-            (TOOLS / "benchmark.py", "the_loop", ast.FunctionDef),
+            (RECORDER.with_name("benchmark.py"), "the_loop", ast.FunctionDef),
         )
     )
     assert len(tutorials) == 13 and len(ours) <= 14
@@ -38,8 +38,7 @@ def test_a_step_is_the_tutorials_statement_for_statement_and_so_is_the_benchmark
 
 
 def test_the_plot_makes_the_tutorials_calls_in_its_order():
-    places = (TOOLS / "record_trace.py", SCRIPT)
-    calls = [nodes(place, "plot_generated_images", ast.Call) for place in places]
+    calls = [nodes(f, "plot_generated_images", ast.Call) for f in (RECORDER, SCRIPT)]
     tutorials, ours = ([getattr(call.func, "attr", "") for call in found] for found in calls)
     assert [name for name in ours if name in tutorials and name] == [n for n in tutorials if n]
 
@@ -204,5 +203,6 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_the_trace_notices(no_xla, change):
+    changed = load_changed(*CHANGES[change])
     with pytest.raises(AssertionError):
-        check_against_trace(load_changed(*CHANGES[change]), TRACES["trace_2018.json"])
+        check_against_trace(changed, TRACES["trace_2018.json"])
