@@ -23,9 +23,9 @@ def offline_in_an_empty_folder(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def whole(tmp_path_factory):
-    """Train three epochs by the real command; return its folder, options and output."""
+    """Train two epochs by the real command; return its folder, options and output."""
     work = tmp_path_factory.mktemp("whole")
-    options = ("--epochs", 3, "--data", write_npz(work / "data.npz"), *SMALL, "--sample-every", 1)
+    options = ("--epochs", 2, "--data", write_npz(work / "data.npz"), *SMALL)
     with contextlib.chdir(work):
         code, out, err = run_command(*options)
     assert code == 0, err
@@ -60,11 +60,11 @@ def small(no_xla, monkeypatch):
 
 @pytest.fixture
 def train(small, npz):
-    """Return `train` of the small networks on small data: 3 steps an epoch, quick sheets."""
+    """Return `train` of the small networks on small data: 2 steps an epoch, quick sheets."""
     small.plot_generated_images = plot_quickly
 
     def run(epochs, folder, **changes):
-        options = {"data": npz, "batch_size": 100, "seed": 3, "sample_every": 2} | changes
+        options = {"data": npz, "batch_size": 150, "seed": 3, "sample_every": 2} | changes
         return small.train(epochs, output_dir=folder, **options)
 
     return run

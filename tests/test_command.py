@@ -18,11 +18,11 @@ from PIL import Image
 def test_smoke(whole, command, monkeypatch):
     folder, _, shown = whole
     lines = [line for line in shown.splitlines() if line.startswith(("outputs", "epoch"))]
-    assert lines[0] == "outputs/run_1: epochs done: 0, to go: 3"
-    assert re.fullmatch(r"epoch 1/3: d_loss \d\.\d{3}, g_loss \d\.\d{3}, \d+\.\d s", lines[1])
-    assert len(lines) == 5 and lines[4].startswith("outputs/run_1: ")
+    assert lines[0] == "outputs/run_1: epochs done: 0, to go: 2"
+    assert re.fullmatch(r"epoch 1/2: d_loss \d\.\d{3}, g_loss \d\.\d{3}, \d+\.\d s", lines[1])
+    assert len(lines) == 4 and lines[3].startswith("outputs/run_1: ")
     assert "Epoch 1: " in shown and "d_loss=" in shown and "g_loss=" in shown
-    names = {f"gan_generated_image_epoch_{epoch}.png" for epoch in (1, 2, 3)}
+    names = {"gan_generated_image_epoch_1.png", "gan_generated_image_epoch_2.png"}
     names |= {"gan_loss.csv", "gan_loss.png", "gan_training.gif", "generator.keras"}
     names |= {"run.json", "script.py", "checkpoint.npz"}
     before = contents(folder)
@@ -67,18 +67,18 @@ def test_too_little_memory_is_one_line(command, npz, monkeypatch):
 
 
 def test_resume_remembers_the_options(small, command, npz):
-    options = ["--data", npz, "--batch-size", 50, "--limit", 100, "--seed", 5, "--sample-every", 1]
-    assert command(*options, "--epochs", 2, "--output-dir", "out")[0] == 0
+    options = ["--data", npz, "--batch-size", 50, "--limit", 100, "--seed", 5, "--sample-every", 7]
+    assert command(*options, "--epochs", 1, "--output-dir", "out")[0] == 0
     began = json.loads(Path("out", "run.json").read_text())["arguments"]
     resume = ["--resume", "--output-dir", "out"]
-    code, out, _ = command(*resume, "--epochs", 3)
-    assert code == 0 and out.startswith("out: epochs done: 2, to go: 1\nepoch 3/3: ")
-    assert json.loads(Path("out", "run.json").read_text())["arguments"] == began | {"epochs": 3}
+    code, out, _ = command(*resume, "--epochs", 2)
+    assert code == 0 and out.startswith("out: epochs done: 1, to go: 1\nepoch 2/2: ")
+    assert json.loads(Path("out", "run.json").read_text())["arguments"] == began | {"epochs": 2}
     npz.rename("moved.npz")
     code, _, err = command(*resume)
     assert code == 2 and "data.npz' does not exist" in err and "--data" in err
     code, out, _ = command(*resume, "--data", "moved.npz")
-    assert code == 0 and re.fullmatch("out: epochs done: 3, to go: 0\nout: .*\n", out)
+    assert code == 0 and re.fullmatch("out: epochs done: 2, to go: 0\nout: .*\n", out)
 
 
 def test_generate_without_a_usable_generator(train, command):
@@ -93,11 +93,10 @@ def test_generate_without_a_usable_generator(train, command):
         assert err.startswith(f"mnist_gan.py: error: {path} ")
 
 
-@pytest.mark.parametrize("policy", ["mixed_float16", "float64"])
-def test_settings_of_keras_change_nothing_and_float32_stays(train, policy):
+def test_settings_of_keras_change_nothing_and_float32_stays(train):
     train(1, "plain")
     keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy(policy)
+    keras.config.set_dtype_policy("mixed_float16")
     train(1, "other")
     assert keras.config.floatx() == keras.config.dtype_policy().name == "float32"
     assert results("plain") == results("other")

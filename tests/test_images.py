@@ -109,9 +109,9 @@ def test_auto_without_a_network_draws_digits_and_says_so_in_a_line(capsys):
     assert (x_train.shape, x_test.shape) == ((60_000, 784), (10_000, 28, 28))
     assert (x_test.dtype, y_train.dtype, y_test.dtype) == (np.uint8, np.uint8, np.uint8)
     means = np.array([x_train[y_train == digit].mean(axis=0) for digit in range(10)])
-    images = (x_test.reshape(-1, 784)[:2000] - 127.5) / 127.5
+    images = (x_test.reshape(-1, 784)[:500] - 127.5) / 127.5
     nearest = ((images[:, None] - means) ** 2).sum(axis=2).argmin(axis=1)
-    assert np.mean(nearest == y_test[:2000]) > 0.9  # one can learn to read them ...
+    assert np.mean(nearest == y_test[:500]) > 0.9  # one can learn to read them ...
     assert len(np.unique(x_test[y_test == 5], axis=0)) > 500  # ... and they are not all the same
 
 

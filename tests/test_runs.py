@@ -4,6 +4,7 @@ import errno
 import hashlib
 import json
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -53,12 +54,12 @@ def test_a_wrong_folder_is_found_before_the_data_are_loaded(small, train, npz, r
 def test_run_json_says_what_was_trained(train, small, npz, monkeypatch, tmp_path):
     for name in ("HOME", "USERPROFILE"):
         monkeypatch.setenv(name, str(tmp_path))
-    train(np.int64(1), "~/out", limit=np.int64(100))
+    train(np.int64(1), "~/out", limit=np.int64(150))
     about = json.loads(Path("out/run.json").read_text())
-    expected = {"epochs": 1, "batch_size": 100, "data": str(npz), "limit": 100, "seed": 3}
+    expected = {"epochs": 1, "batch_size": 150, "data": str(npz), "limit": 150, "seed": 3}
     assert about.pop("arguments") == expected | {"sample_every": 2}
     assert about.pop("versions").keys() >= {"keras", "tensorflow", "numpy"}
-    images = small.load_mnist_data(npz)[0][:100]
+    images = small.load_mnist_data(npz)[0][:150]
     expected = {"images": hashlib.sha256(images.tobytes()).hexdigest(), "random_dim": 100}
     expected |= {"generator": "Dense 8, LeakyReLU, " * 3 + "Dense 784", "optimizers": "Adam"}
     assert about == expected | {"discriminator": "Dense 8, LeakyReLU, Dropout, " * 3 + "Dense 1"}
@@ -77,9 +78,12 @@ def test_a_folder_of_an_earlier_version_or_a_damaged_one_is_refused(train, text)
 
 
 @pytest.fixture
-def stopped(train):
-    """Train two epochs in the folder "out"; return the contents of its files."""
-    train(2, "out")
+def stopped(train, tmp_path_factory):
+    """Put two trained epochs, the same each time, in the folder "out"; return its files."""
+    once = tmp_path_factory.getbasetemp() / "stopped"
+    if not once.exists():
+        train(2, once)
+    shutil.copytree(once, "out")
     return contents("out")
 
 
@@ -122,7 +126,7 @@ def test_rates_and_slopes_come_from_the_code(small, train, stopped):
 def test_nothing_left_to_train_draws_curves_and_gif_anew(train, stopped, capsys):
     for name in ("gan_loss.png", "gan_training.gif"):
         Path("out", name).unlink()
-    assert train(1, "out", resume=True)["d_loss"].shape == (2 * 3,)
+    assert train(1, "out", resume=True)["d_loss"].shape == (2 * 2,)
     assert "epochs done: 2, to go: 0" in capsys.readouterr().out
     assert contents("out", (".png", ".gif")).items() <= stopped.items()
     assert contents("out").keys() == stopped.keys()
@@ -160,29 +164,28 @@ def test_killed_anywhere_and_resumed_by_the_real_command(whole):
     assert "checkpoint.npz" not in contents("outputs/run_1")
     Path("kill.py").write_text(KILL_IN_THE_SECOND_CHECKPOINT)
     code, out, err = run_command(SCRIPT, "--resume", script="kill.py")
-    assert code == -signal.SIGKILL and "epoch 1/3: " in out and "epoch 2/3: " not in out, err
+    assert code == -signal.SIGKILL and "epoch 1/2: " in out and "epoch 2/2: " not in out, err
     code, out, err = run_command("--resume")
-    assert code == 0 and out.startswith("outputs/run_1: epochs done: 1, to go: 2"), err
+    assert code == 0 and out.startswith("outputs/run_1: epochs done: 1, to go: 1"), err
     assert results("outputs/run_1") == results(folder)
     assert contents("outputs/run_1").keys() == contents(folder).keys()  # no part-file is left
 
 
 @pytest.mark.skipif(os.name == "nt", reason="POSIX signals")
-@pytest.mark.parametrize("times, epoch", [(1, 1), (2, 2)])
-def test_ctrl_c_once_or_twice_ends_in_a_line_that_says_how_to_go_on(whole, times, epoch):
-    process = start_until(epoch, *whole[1][2:], "--output-dir", "my run")
-    for _ in range(times):
+def test_ctrl_c_even_twice_ends_in_a_line_that_says_how_to_go_on(whole):
+    process = start_until(2, *whole[1][2:], "--output-dir", "my run")
+    for _ in range(2):
         process.send_signal(signal.SIGINT)
         time.sleep(0.1)
     out, err = process.communicate()
     assert process.returncode == 130 and "Traceback" not in err and "to go: 40\n" in out
     line = "mnist_gan.py: interrupted; to continue: python mnist_gan.py --resume --output-dir"
     assert err.endswith(f'{line} "my run"\n')
-    assert ("checkpoint.npz" in contents("my run")) == (epoch > 1)
+    assert "checkpoint.npz" in contents("my run")
 
 
 REFUSALS = [
-    ("batch_size", 10, "batch_size was 100, now 10"),
+    ("batch_size", 10, "batch_size was 150, now 10"),
     ("limit", 200, "limit was None, now 200$"),
     ("seed", 4, "seed was 3, now 4"),
     ("data", "other.npz", "data other.npz found other images.*--data.*data="),
@@ -216,7 +219,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_before_anything_is_saved(small,
 
     def get_broken_gan_network(*arguments):
         gan = get_gan_network(*arguments)
-        gan.train_on_batch = mock.Mock(side_effect=[0.7, float("nan"), 0.7])
+        gan.train_on_batch = mock.Mock(side_effect=[0.7, float("nan")])
         return gan
 
     small.get_gan_network = get_broken_gan_network
