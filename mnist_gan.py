@@ -254,7 +254,7 @@ class Dropout(keras.layers.Dropout):
     """Keras's Dropout with random numbers that XLA draws many times faster on a CPU (Philox)."""
 
     def call(self, x, training=False):
-        if not training or self.rate == 0:
+        if not training:
             return x
         seed = tf.cast(self.seed_generator.next(), tf.int32)
         return tf.nn.experimental.stateless_dropout(x, self.rate, seed, rng_alg="philox")

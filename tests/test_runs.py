@@ -151,7 +151,7 @@ def start_until(epoch, *options):
     for text in (f"Epoch {epoch}: ", "g_loss"):
         shown = ""
         while text not in shown:
-            shown += process.stderr.read(1)
+            shown += process.stderr.read(1) or pytest.fail(f"it ended: {shown}")
     return process
 
 
