@@ -17,12 +17,15 @@ an update of the generator, and both losses as Python numbers, waited for.
     PyTorch           eager, with its fused Adam
     JAX               one jitted step that updates its state in place, Adam written out
     floor             the step's 34 matrix products alone, with NumPy
+    the original      the tutorial's own program on its stack of 2018, with --python-2018: the path
+                      of a Python that was set up as the docstring of record_trace.py says
 """
 
 import argparse
 import contextlib
 import os
 import platform
+import subprocess
 import sys
 import tempfile
 import time
@@ -243,6 +246,24 @@ def matrix_products():
     return step
 
 
+def original(python):
+    """Return a step of the tutorial's program on its own stack, a process that takes its turns."""
+    recorder = Path(__file__).with_name("record_trace.py")
+    process = subprocess.Popen(
+        [python, recorder, "--step-on-request"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def step():
+        print(file=process.stdin, flush=True)
+        d_loss, g_loss = process.stdout.readline().split()
+        return d_loss, g_loss
+
+    return step
+
+
 def seconds(step, steps):
     """Return how long so many steps take, with both losses looked at."""
     begun = time.perf_counter()
@@ -252,8 +273,8 @@ def seconds(step, steps):
     return time.perf_counter() - begun
 
 
-def compare(x_train, rounds, steps):
-    """Print the table of the variants."""
+def compare(x_train, rounds, steps, python_2018):
+    """Print the table of the variants; python_2018: a path, or None to leave the original out."""
     networks_with_keras_dropout = make_networks(keras.layers.Dropout)
     variants = {
         "the loop": the_loop(x_train, *make_networks()),
@@ -267,6 +288,8 @@ def compare(x_train, rounds, steps):
         variants["PyTorch, eager, fused Adam"] = with_arguments(pytorch(), x_train)
     if find_spec("jax"):
         variants["JAX, one jitted step"] = with_arguments(jax_jitted(), x_train)
+    if python_2018:
+        variants["the original of 2018"] = original(python_2018)
 
     # In another order each round, so that none always follows the same one. The first compiles.
     turns = [name for _ in range(rounds + 1) for name in np.random.permutation(list(variants))]
@@ -322,12 +345,13 @@ def main():
     parser.add_argument("--rounds", type=int, default=6, help="of the table; 0: no table")
     parser.add_argument("--steps", type=int, default=30, help="of each variant in a round")
     parser.add_argument("--epochs", type=int, default=0, help="of `train`, without a sheet")
+    parser.add_argument("--python-2018", metavar="PATH", help="also time the original, with this")
     arguments = parser.parse_args()
 
     plt.switch_backend("agg")
     x_train = mnist_gan.load_mnist_data("drawn")[0]
     if arguments.rounds:
-        compare(x_train, arguments.rounds, arguments.steps)
+        compare(x_train, arguments.rounds, arguments.steps, arguments.python_2018)
     if arguments.epochs:
         measure_run(x_train, arguments.epochs)
     packages = [p for p in ("tensorflow", "keras", "numpy", "torch", "jax") if p in sys.modules]

@@ -11,6 +11,8 @@ It needs Python 3.6 and an environment of its own, apart from the project's:
     2018/bin/python tests/tools/record_trace.py --train mnist.npz --seed 10 --output-dir original_10
         trains 20 epochs, half a minute each, and keeps sheets, losses and 10,000 samples after
         epochs 1, 5, 10 and 20 for `quality.py`
+    python tests/tools/benchmark.py --python-2018 2018/bin/python
+        times its steps beside the others; this one in the project's environment
 
 The functions are the tutorial's, misspelt name included. What differs from its text: Python 3's
 `print` and `range`, MNIST read from a file, a name for the rate of Dropout, and a `yield` that
@@ -19,8 +21,10 @@ that `np.random.seed` is enough to repeat a run.
 """
 
 import argparse
+import contextlib
 import json
 import os
+import sys
 
 import keras
 import matplotlib
@@ -228,6 +232,18 @@ def keep_original(folder, seed, epochs):
     np.savetxt("losses.csv", rows, "%d,%.6f,%.6f", header="epoch,d_loss,g_loss", comments="")
 
 
+def step_on_request():
+    """Take a step for each line of standard input, and answer with its losses."""
+    x_train = np.random.uniform(-1, 1, (60000, 784)).astype(np.float32)
+    losses = train(x_train, *get_networks(), epochs=1000, batch_size=128, plot=False)
+    with open(os.devnull, "w") as nowhere:
+        for _ in sys.stdin:
+            # The answers go to standard output, so the headings and the bar must not.
+            with contextlib.redirect_stdout(nowhere), contextlib.redirect_stderr(nowhere):
+                d_loss, g_loss = next(losses)
+            print(d_loss, g_loss, flush=True)
+
+
 def main():
     global dropout_rate, mnist_path
     parser = argparse.ArgumentParser(description="Run the tutorial's program on its own stack.")
@@ -235,8 +251,11 @@ def main():
     parser.add_argument("--seed", type=int, default=10, help="of --train")
     parser.add_argument("--epochs", type=int, default=20, help="of --train")
     parser.add_argument("--output-dir", default="original", help="of --train; a new folder")
+    parser.add_argument("--step-on-request", action="store_true", help="for benchmark.py")
     arguments = parser.parse_args()
-    if arguments.train:
+    if arguments.step_on_request:
+        step_on_request()
+    elif arguments.train:
         mnist_path = os.path.abspath(arguments.train)
         keep_original(arguments.output_dir, arguments.seed, arguments.epochs)
     else:
