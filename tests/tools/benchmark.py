@@ -279,8 +279,12 @@ def compare(x_train, rounds, steps, python_2018):
     variants = {
         "the loop": the_loop(x_train, *make_networks()),
         "hand-fused step": with_arguments(hand_fused(), x_train),
-        "unswitched port": unswitched_port(x_train, lambda g, x: g.predict(x, verbose=0)),
-        "the same, `predict_on_batch`": unswitched_port(x_train, keras.Model.predict_on_batch),
+        "unswitched port, `predict`": unswitched_port(
+            x_train, lambda g, x: g.predict(x, verbose=0)
+        ),
+        "unswitched port, `predict_on_batch`": unswitched_port(
+            x_train, keras.Model.predict_on_batch
+        ),
         "the loop, Keras's Dropout": the_loop(x_train, *networks_with_keras_dropout),
         "floor": matrix_products(),
     }
@@ -300,7 +304,7 @@ def compare(x_train, rounds, steps, python_2018):
     times = {name: np.array(values[1:]) for name, values in times.items()}
     median = {name: np.median(values) for name, values in times.items()}
     print(f"{rounds} rounds of {steps} steps, batch {BATCH}\n")
-    print("| step | ms, median | of the loop | of the hand-fused step |\n|---|--:|--:|--:|")
+    print("| step | ms | ÷ the loop | ÷ hand-fused step |\n|---|--:|--:|--:|")
     for name in sorted(median, key=median.get):
         ratios = [np.median(times[name] / times[x]) for x in ("the loop", "hand-fused step")]
         print(f"| {name} | {median[name]:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} |")
