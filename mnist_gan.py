@@ -48,7 +48,7 @@ random_dim = 100  # the length of a noise vector, as in the tutorial
 
 
 def load_mnist_data(data="auto"):
-    """Load handwritten digits, the training images scaled to the range of the generator's tanh.
+    """Load the digits, with the training images scaled to the range of the generator's tanh.
 
     data: "auto"   Keras's MNIST, cached or downloaded; if neither works, drawn digits
           "mnist"  Keras's MNIST, or an OSError
@@ -138,7 +138,7 @@ def plot_generated_images(
 ):
     """Save generated digits, dark on white, as `gan_generated_image_epoch_<epoch>.png`.
 
-    examples: how many; dim: rows and columns; figsize: width and height in inches, 100 pixels each.
+    examples: how many; dim: rows, columns; figsize: width, height in inches of 100 pixels.
     Raises ValueError if `dim` has too few cells, OSError if the file cannot be written.
     """
     # The noise is the same each time, so you can watch the same digits develop.
@@ -177,13 +177,13 @@ def train(
     data          see `load_mnist_data`
     limit         train on the first `limit` images only (None: all of them)
     seed          0 to 2**32 - 1, for weights, noise, batches and Dropout
-    output_dir    the run's folder (None: a new outputs/run_N, or the latest one to resume)
+    output_dir    the run's folder (None: a new outputs/run_N; with `resume`, the latest one)
     sample_every  save a picture after the first, every `sample_every`-th and the last epoch
-    resume        continue the run in the folder; repeat its arguments, `epochs` may grow
+    resume        continue the run in the folder: pass the same arguments (`epochs` may grow)
 
     Returns {"d_loss": (steps,), "g_loss": (steps,)}, float32 arrays with one value per step.
-    Raises ValueError or FileNotFoundError for bad arguments or files, OSError if one cannot be
-    written, FloatingPointError if a loss is no longer finite.
+    Raises ValueError or FileNotFoundError for bad arguments or files, OSError if MNIST is missing
+    or a file cannot be written, FloatingPointError if a loss is no longer finite.
     """
     arguments = {"epochs": epochs, "batch_size": batch_size, "data": str(data), "limit": limit}
     arguments |= {"seed": seed, "sample_every": sample_every}
@@ -281,7 +281,7 @@ class Run:
         self.variables = gan.variables
         optimizers = dict.fromkeys([gan.optimizer, discriminator.optimizer])  # one, if shared
         for optimizer in optimizers:
-            # One not built yet would be at its first step, too late to load a checkpoint into.
+            # Keras would do so at the first step, which is too late to load a checkpoint.
             optimizer.build(gan.weights)
             # The learning rate comes from the code, so a reader can change it and resume.
             self.variables += [v for v in optimizer.variables if v.name != "learning_rate"]
@@ -325,7 +325,7 @@ class Run:
         pairs = [(name, then.get(name), now[name]) for name in now if name not in may_differ]
         differences = [f"{name} was {old}, now {new}" for name, old, new in pairs if old != new]
         if then["images"] != now["images"] and then["limit"] == now["limit"]:
-            found = f"data {now['data']} found other images than then"
+            found = f"data {now['data']} now gives other images"
             differences.append(f"{found}: give --data mnist, drawn or a path (in Python: data=)")
         if differences:
             raise InputError(f"the run cannot be continued: {'; '.join(differences)}")
@@ -392,18 +392,18 @@ class Run:
             frames[0].save(part, save_all=True, append_images=frames[1:], duration=times, loop=0)
 
 
-def run_folder(output_dir, resume):
-    """Return a run's folder, made if it is new, and its run.json if it is to be resumed."""
+def run_folder(output_dir, existing):
+    """Return (folder, run.json) of an existing run, or (folder, None) of a new one, made here."""
     if output_dir is not None:
         folder = Path(os.path.expanduser(output_dir))
     else:
-        found = Path("outputs").glob("run_*/run.json" if resume else "run_*")
+        found = Path("outputs").glob("run_*/run.json" if existing else "run_*")
         numbers = [path.parts[1].removeprefix("run_") for path in found]
         latest = max((int(number) for number in numbers if number.isdecimal()), default=0)
-        number = latest if resume else latest + 1
+        number = latest if existing else latest + 1
         folder = Path("outputs", f"run_{number}" if number else "")
     path = folder / "run.json"
-    if resume:
+    if existing:
         with reading(path, "train first, or name the folder of a run"):
             about = json.loads(path.read_text())
             if "optimizers" not in about:
@@ -411,13 +411,13 @@ def run_folder(output_dir, resume):
             return folder, about
     if path.exists():
         advice = "continue it with --resume (in Python: resume=True), or name another folder"
-        raise InputError(f"{folder} holds a run already: {advice}")
+        raise InputError(f"{folder} already holds a run: {advice}")
     try:
         folder.mkdir(parents=True, exist_ok=output_dir is not None)
     except OSError as error:
         if output_dir is None and folder.is_dir():
-            return run_folder(output_dir, resume)  # Another run was faster: take the next number.
-        raise InputError(f"output_dir {folder} cannot be made: {error}") from error
+            return run_folder(output_dir, existing)  # Another run took this number: try the next.
+        raise InputError(f"output_dir {folder} cannot be created: {error}") from error
     if not os.access(folder, os.W_OK):
         raise InputError(f"output_dir {folder} is not writable")
     return folder, None
@@ -473,7 +473,7 @@ def load_digits(data):
         except Exception as error:  # Keras raises a bare Exception if the download fails.
             reason = f"MNIST is not available ({str(error).split(' -- ')[-1]})"
             if data == "mnist":
-                raise OSError(f"{reason}; connect, or give a copy: --data PATH") from error
+                raise OSError(f"{reason}; go online, or give a copy: --data PATH") from error
             print(f"{reason}: training on drawn digits", file=sys.stderr)
     return draw_digits(60_000, seed=0), draw_digits(10_000, seed=1)
 
@@ -514,8 +514,8 @@ def check_arguments(arguments):
     """Raise InputError unless every number is whole and in range."""
     for name, value in arguments.items():
         lowest = 0 if name == "seed" else 1
-        whole = isinstance(value, (int, np.integer)) and lowest <= value < 2**32
-        if not whole and name != "data" and (name, value) != ("limit", None):
+        valid = isinstance(value, (int, np.integer)) and lowest <= value < 2**32
+        if not valid and name != "data" and (name, value) != ("limit", None):
             raise InputError(f"{name} must be a whole number, {lowest} to 2**32 - 1, not {value!r}")
 
 
@@ -535,19 +535,19 @@ def generate(folder, seed):
 def main():
     """Run the command line and return its exit code."""
     parser = argparse.ArgumentParser("mnist_gan.py", allow_abbrev=False)
-    parser.argument_default = argparse.SUPPRESS  # What is not given is left to `train`.
+    parser.argument_default = argparse.SUPPRESS  # An option not given is absent from `given`.
     parser.add_argument("--epochs", type=int, help="total number of epochs (40)")
     parser.add_argument("--batch-size", type=int, help="real images per step (128)")
     parser.add_argument("--data", help="auto, mnist, drawn, or the path of an .npz file (auto)")
     parser.add_argument("--limit", type=int, help="train on the first LIMIT images only (all)")
-    parser.add_argument("--seed", type=int, help="another one gives other digits (10)")
-    parser.add_argument("--sample-every", type=int, help="save a picture every N epochs (20)")
+    parser.add_argument("--seed", type=int, help="a different seed gives different digits (10)")
+    parser.add_argument("--sample-every", type=int, help="epochs between saved pictures (20)")
     parser.add_argument("--output-dir", help="the run's folder (a new or the latest outputs/run_N)")
     parser.add_argument("--resume", action="store_true", help="continue a run with its options")
     parser.add_argument("--generate", action="store_true", help="draw new digits, train nothing")
     given = vars(parser.parse_args())
     plt.switch_backend("agg")  # Pictures go to files, with a display or without.
-    socket.setdefaulttimeout(20)  # Keras sets none, and some networks never answer.
+    socket.setdefaulttimeout(20)  # Keras sets no timeout, and some networks never answer.
     folder = None
     try:
         existing = "resume" in given or "generate" in given

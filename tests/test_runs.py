@@ -188,7 +188,7 @@ REFUSALS = [
     ("batch_size", 10, "batch_size was 150, now 10"),
     ("limit", 200, "limit was None, now 200$"),
     ("seed", 4, "seed was 3, now 4"),
-    ("data", "other.npz", "data other.npz found other images.*--data.*data="),
+    ("data", "other.npz", "data other.npz now gives other images.*--data.*data="),
     ("random_dim", 2, "random_dim was 100, now 2"),
     ("get_optimizer", SGD, "optimizers was Adam, now SGD"),
     ("LeakyReLU", lambda slope: keras.layers.ReLU(), "generator was .*LeakyReLU.*now .* ReLU"),

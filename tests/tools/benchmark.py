@@ -1,4 +1,4 @@
-"""How fast is a training step, beside other ways to compute it, and what does a run cost besides?
+"""How fast is a training step compared with other ways to compute it, and what does a run add?
 
     python tests/tools/benchmark.py              the table of the README, about three minutes
     python tests/tools/benchmark.py --epochs 5   and whole epochs of `train` beside their steps
@@ -8,9 +8,9 @@ take part where they are installed. All but the floor compute the same step on b
 draws of noise and one of images with NumPy, the generator's fakes, an update of the discriminator,
 an update of the generator, and both losses as Python numbers, waited for.
 
-    the loop          the loop of `train`, statement for statement, as a test makes sure
+    the loop          the loop of `train`, statement for statement, which a test checks
     hand-fused step   the three parts in one `tf.function` for XLA, as an earlier version had them:
-                      faster, but Python that a reader adds to it runs once, when it is recorded
+                      faster, but Python that a reader adds to it runs once, when it is traced
     unswitched port   the tutorial's loop on today's Keras, with Keras's Dropout and without XLA:
                       once with `predict_on_batch`, and once with the tutorial's `predict`
     Keras's Dropout   the loop with Keras's own Dropout layer under XLA
@@ -110,7 +110,7 @@ def with_arguments(step, x_train):
 
 
 def hand_fused():
-    """Return the step as one function for XLA; TensorFlow records its Python once."""
+    """Return the step as one function for XLA; TensorFlow traces its Python once."""
     generator, discriminator, gan = make_networks()
 
     def train_on_batch(network, x, y):
@@ -132,7 +132,7 @@ def hand_fused():
 
 
 def pytorch():
-    sys.modules["triton"] = None  # unused here, and to load it beside TensorFlow can crash
+    sys.modules["triton"] = None  # unused here, and loading it beside TensorFlow can crash
     import torch
     from torch import nn
 
@@ -226,10 +226,10 @@ def jax_jitted():
 
 
 def matrix_products():
-    """Return the products of a step: forward, and for each gradient that the step needs."""
+    """Return a function that computes a step's products: forward, and for each gradient needed."""
     array = partial(np.random.default_rng(0).random, dtype=np.float32)
 
-    def layers(sizes, batch):  # of each the inputs, the weights and the outputs' gradient
+    def layers(sizes, batch):  # for each: inputs, weights, gradient of the outputs
         return [(array((batch, n)), array((n, m)), array((batch, m))) for n, m in pairwise(sizes)]
 
     generator, fakes = layers(GENERATOR, BATCH), layers(DISCRIMINATOR, BATCH)
@@ -247,7 +247,7 @@ def matrix_products():
 
 
 def original(python):
-    """Return a step of the tutorial's program on its own stack, a process that takes its turns."""
+    """Return a step of the tutorial's program, run on its own stack in a process of its own."""
     recorder = Path(__file__).with_name("record_trace.py")
     process = subprocess.Popen(
         [python, recorder, "--step-on-request"],
@@ -265,7 +265,7 @@ def original(python):
 
 
 def seconds(step, steps):
-    """Return how long so many steps take, with both losses looked at."""
+    """Return how long `steps` steps take, with both losses checked."""
     begun = time.perf_counter()
     for _ in range(steps):
         if not np.isfinite([float(loss) for loss in step()]).all():
@@ -295,7 +295,7 @@ def compare(x_train, rounds, steps, python_2018):
     if python_2018:
         variants["the original of 2018"] = original(python_2018)
 
-    # In another order each round, so that none always follows the same one. The first compiles.
+    # A new order each round, so that no variant always follows the same one. Round 1 compiles.
     turns = [name for _ in range(rounds + 1) for name in np.random.permutation(list(variants))]
     times = {name: [] for name in variants}
     for name in tqdm(turns, leave=False):
@@ -313,9 +313,9 @@ def compare(x_train, rounds, steps, python_2018):
 
 
 def measure_run(x_train, epochs):
-    """Print how much longer epochs of `train` take than their steps, the two in turns.
+    """Print how much longer epochs of `train` take than their steps, measured in turn.
 
-    Every other epoch has a sheet. Not counted: the first two epochs, and what `train` does last.
+    Every other epoch has a sheet. Not counted: the first two epochs and the last.
     """
     steps = len(x_train) // BATCH
     step = the_loop(x_train, *make_networks())
@@ -329,7 +329,7 @@ def measure_run(x_train, epochs):
         begun = time.perf_counter()
         return tqdm_of_script(*arguments, **options)
 
-    # What `train` prints would count the steps between among its own.
+    # The times that `train` prints include the steps measured in between, so they are hidden.
     with (
         tempfile.TemporaryDirectory() as folder,
         patch.object(mnist_gan, "tqdm", watched_tqdm),
@@ -345,11 +345,11 @@ def measure_run(x_train, epochs):
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Time the training step beside other ways.")
+    parser = argparse.ArgumentParser(description="Time the training step and its alternatives.")
     parser.add_argument("--rounds", type=int, default=6, help="of the table; 0: no table")
     parser.add_argument("--steps", type=int, default=30, help="of each variant in a round")
-    parser.add_argument("--epochs", type=int, default=0, help="of `train`, without a sheet")
-    parser.add_argument("--python-2018", metavar="PATH", help="also time the original, with this")
+    parser.add_argument("--epochs", type=int, default=0, help="of `train`, of each kind")
+    parser.add_argument("--python-2018", metavar="PATH", help="time the original with this Python")
     arguments = parser.parse_args()
 
     plt.switch_backend("agg")

@@ -3,31 +3,31 @@
     python tests/tools/quality.py outputs/run_1/generator.keras
     python tests/tools/quality.py first.keras samples.npy --csv quality.csv
 
-A file that ends in .npy holds samples, (n, 784) in [-1, 1]: another program's generator.
+A file that ends in .npy holds samples, (n, 784) in [-1, 1], of another program's generator.
 
-A GAN's losses tell nothing of its images, and an eye tires of sheets. So a small convolutional
-network learns to read digits (once, in a minute or two; then it lies in the temporary folder) and
-reads 10,000 samples of each generator:
+A GAN's losses say nothing about its images, and the eye tires of sheets. So a small convolutional
+network learns to read digits (once, in a minute or two; then it is kept in the temporary folder)
+and reads 10,000 samples of each generator:
 
     Fréchet distance   between samples and test images, each taken as a Gaussian in the 64 features
                        that the classifier decides by: FID with this network in Inception's place.
                        0 is best. It notices odd strokes and missing variety alike.
     classifier score   the inception score's formula, exp(mean KL(p(y|x) || p(y))), from 1 to 10.
-                       High where each image is a clear digit and all digits are as frequent.
+                       High where each image is a clear digit and all are equally frequent.
     confident          share of the images that are read with a probability above 0.9
     shares of digits   as read; they show a digit that the generator forgot or prefers
 
 The last row is the floor: the test images themselves. Their Fréchet distance is that to as many
-random training images; a perfect generator could hardly come closer. What no figure can tell:
+random training images; a perfect generator could hardly come closer. The limits of these figures:
 
   - The classifier knows only digits and has to choose one. It reads with confidence much that no
     person would, often even pure noise: "confident" flatters, and the shares count scribbles.
-  - Fréchet distances compare only under the same classifier, known by its mark above the table,
-    never with a FID from elsewhere. They see means and covariances only, and grow as samples get
-    fewer; the floor's has as many as there are test images.
+  - Fréchet distances can be compared only under one classifier, known by its mark above the table,
+    never with an FID from elsewhere. They see only means and covariances, and grow as samples get
+    fewer; the floor uses as many training images as there are test images.
   - The classifier was trained on the training images, which moves the floor a little.
   - The classifier score knows nothing of variety within a digit: ten images, one of each digit and
-    repeated for ever, can reach the best.
+    repeated for ever, can get the best score.
   - None of the figures notices copies of training images.
 """
 
@@ -78,7 +78,7 @@ def get_classifier(x_train, y_train):
     path = Path(tempfile.gettempdir(), f"mnist_gan_classifier_{key}.keras")
     if not path.exists():
         print("training the classifier, a minute or two", file=sys.stderr)
-        part = path.with_stem(f"{path.stem}_{os.getpid()}")  # an interruption leaves no half file
+        part = path.with_stem(f"{path.stem}_{os.getpid()}")  # so `path` is never half-written
         train_classifier(x_train, y_train).save(part)
         os.replace(part, path)
     classifier = keras.models.load_model(path, compile=False)
@@ -118,7 +118,7 @@ def describe(probabilities):
 
 
 def draw_samples(path, count, seed):
-    """Return images (count, 784) of a generator or a file of samples; ValueError if none."""
+    """Return images (count, 784) from a generator or samples file; ValueError if it is neither."""
     noise = np.random.RandomState(seed).normal(0, 1, size=[count, mnist_gan.random_dim])
     try:
         if path.suffix == ".npy":
@@ -129,12 +129,12 @@ def draw_samples(path, count, seed):
         generator = keras.models.load_model(path, compile=False)
         if (generator.input_shape, generator.output_shape) != ((None, 100), (None, 784)):
             raise ValueError("it does not turn noise (n, 100) into images (n, 784)")
-        generator.run_eagerly = True  # compiling one network after the other, TensorFlow grumbles
+        generator.run_eagerly = True  # or TensorFlow warns of compiling one network after another
         images = generator.predict(noise, batch_size=500, verbose=0)
-        if not np.abs(images).max() <= 1:  # nor is NaN
+        if not np.abs(images).max() <= 1:  # NaN fails, too
             raise ValueError("its pixels are not all from -1 to 1")
     except Exception as error:  # a foreign file can fail anywhere in Keras
-        raise ValueError(f"{path} is no generator or file of samples: {error}") from error
+        raise ValueError(f"{path} is neither a generator nor a file of samples: {error}") from error
     return images
 
 
@@ -155,7 +155,7 @@ def measure(paths, data, count, seed):
     real, probabilities = read(classifier, x_test)
     accuracy = np.mean(probabilities.argmax(axis=1) == y_test)
     if accuracy < 0.985:
-        raise ValueError(f"--data {data}: the classifier is no judge, test accuracy {accuracy:.2%}")
+        raise ValueError(f"--data {data}: the classifier is too weak, test accuracy {accuracy:.2%}")
 
     read_as = {path: read(classifier, images) for path, images in samples.items()}
     chosen = np.random.RandomState(seed).permutation(len(x_train))[: len(x_test)]
@@ -181,7 +181,7 @@ def main():
     parser.description = "Measure saved generators of mnist_gan.py; the file's docstring says how."
     add = parser.add_argument
     add("generators", nargs="+", type=Path, metavar="FILE", help="generator.keras, or .npy")
-    add("--data", default="mnist", help="as for mnist_gan.py, but without drawing by default")
+    add("--data", default="mnist", help="as for mnist_gan.py, but the default is mnist")
     add("--samples", type=int, default=10_000, metavar="N", help="of each generator")
     add("--seed", type=int, default=10, help="of the noise and the training images")
     add("--csv", type=Path, metavar="FILE", help="save the figures as CSV, too; shares from 0 to 1")

@@ -1,4 +1,4 @@
-"""The tutorial's program on its own stack of 2018: what the port is held against.
+"""The tutorial's program on its own stack of 2018: what the port is checked against.
 
 It needs Python 3.6 and an environment of its own, apart from the project's:
 
@@ -12,12 +12,12 @@ It needs Python 3.6 and an environment of its own, apart from the project's:
         trains 20 epochs, half a minute each, and keeps sheets, losses and 10,000 samples after
         epochs 1, 5, 10 and 20 for `quality.py`
     python tests/tools/benchmark.py --python-2018 2018/bin/python
-        times its steps beside the others; this one in the project's environment
+        times its steps beside the others; run this one in the project's environment
 
 The functions are the tutorial's, misspelt name included. What differs from its text: Python 3's
-`print` and `range`, MNIST read from a file, a name for the rate of Dropout, and a `yield` that
-hands out the losses of each step. Keras 2 draws the seeds of weights and Dropout from NumPy, so
-that `np.random.seed` is enough to repeat a run.
+`print` and `range`, MNIST read from a file, a name for the rate of Dropout, data and networks
+passed to `train`, plots only if wanted, and a `yield` of each step's losses. Keras 2 draws the
+seeds of weights and Dropout from NumPy, so `np.random.seed` is enough to repeat a run.
 """
 
 import argparse
@@ -123,7 +123,7 @@ def plot_generated_images(epoch, generator, examples=100, dim=(10, 10), figsize=
 
 
 def get_networks():
-    """The four lines with which the tutorial's `train` begins, apart so that weights can be set."""
+    """The lines of the tutorial's `train` that make the networks, apart so weights can be set."""
     adam = get_optimizer()
     generator = get_generator(adam)
     discriminator = get_discriminator(adam)
@@ -166,7 +166,7 @@ def use_one_thread():
 
 
 def set_weights(networks, seed):
-    """Set every weight to a normal number, so that any framework can start from the same ones."""
+    """Draw every weight from a normal distribution, so any framework can start from the same."""
     random = np.random.RandomState(seed)
     for network in networks:
         shapes = [weight.shape for weight in network.get_weights()]
