@@ -458,7 +458,7 @@ def say(text):
 
 def draw_sheet(generator, seed):
     """Return 100 generated digits as one small picture, uint8 (280, 280), dark on white."""
-    noise = np.random.RandomState(seed).normal(0, 1, size=[100, random_dim])
+    noise = np.random.RandomState(seed).normal(0, 1, size=[100, generator.input_shape[1]])
     images = generator.predict_on_batch(noise).reshape(10, 10, 28, 28)
     return np.uint8(127.5 - 127.5 * images).swapaxes(1, 2).reshape(280, 280)
 
