@@ -219,7 +219,7 @@ def train(
             y_dis[:batch_size] = 0.9
 
             # (1) The discriminator learns to tell real images from generated ones. Keras reads
-            # `trainable` at each network's first step only; the later toggles change nothing.
+            # `trainable` only at a network's first step: True for this one, False for `gan`.
             discriminator.trainable = True
             d_loss = discriminator.train_on_batch(X, y_dis)
 
