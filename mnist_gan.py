@@ -306,14 +306,15 @@ class Run:
                 self.save_gif()
         for part in self.folder.glob("mnist_gan_part_*"):
             part.unlink(missing_ok=True)  # A killed process left it.
-        with atomic_write(self.folder / "run.json") as part:
-            part.write_text(json.dumps(self.about, indent=2, default=int) + "\n")
-        script = Path(globals().get("__file__", ""))  # Code read from standard input has no file.
-        if script.is_file():
-            with atomic_write(self.folder / "script.py") as part:
-                part.write_bytes(script.read_bytes())
         done = len(self.history["losses"])
         left = max(0, self.about["arguments"]["epochs"] - done)
+        if left > 0:  # Otherwise both files stay as they were when the last epoch was trained.
+            with atomic_write(self.folder / "run.json") as part:
+                part.write_text(json.dumps(self.about, indent=2, default=int) + "\n")
+            script = Path(globals().get("__file__", ""))  # Code from standard input has no file.
+            if script.is_file():
+                with atomic_write(self.folder / "script.py") as part:
+                    part.write_bytes(script.read_bytes())
         say(f"{self.folder}: epochs done: {done}, to go: {left}")
         return done
 
@@ -351,7 +352,7 @@ class Run:
     def save(self):
         """Save an epoch's results, the checkpoint last: until then the epoch does not count."""
         self.history["seconds"].append(time.perf_counter() - self.clock)
-        epochs = self.about["arguments"]["epochs"]
+        total = self.about["arguments"]["epochs"]
         means = np.mean(self.history["losses"], axis=1)  # (epochs, 2)
         rows = np.column_stack([range(1, len(means) + 1), means, self.history["seconds"]])
         with atomic_write(self.folder / "gan_loss.csv") as part, open(part, "w") as csv:
@@ -366,8 +367,7 @@ class Run:
         with atomic_write(self.folder / "checkpoint.npz") as part:
             np.savez(part, **state, **self.history)
         _, d_loss, g_loss, seconds = rows[-1]
-        losses = f"d_loss {d_loss:.3f}, g_loss {g_loss:.3f}"
-        say(f"epoch {len(rows)}/{epochs}: {losses}, {seconds:.1f} s")
+        say(f"epoch {len(rows)}/{total}: d_loss {d_loss:.3f}, g_loss {g_loss:.3f}, {seconds:.1f} s")
         self.clock = time.perf_counter()
 
     @plt.style.context("default")

@@ -128,7 +128,7 @@ def test_nothing_left_to_train_draws_curves_and_gif_anew(train, stopped, capsys)
         Path("out", name).unlink()
     assert train(1, "out", resume=True)["d_loss"].shape == (2 * 2,)
     assert "epochs done: 2, to go: 0" in capsys.readouterr().out
-    assert contents("out", (".png", ".gif")).items() <= stopped.items()
+    assert contents("out", (".png", ".gif", ".json")).items() <= stopped.items()
     assert contents("out").keys() == stopped.keys()
 
 
