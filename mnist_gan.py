@@ -528,7 +528,7 @@ def generate(folder, seed):
         sheet = draw_sheet(keras.models.load_model(source, compile=False), seed)
     path = folder / f"gan_generated_image_seed_{seed}.png"
     with atomic_write(path) as part:
-        Image.fromarray(sheet).resize((1000, 1000)).save(part)
+        Image.fromarray(sheet).resize((1000, 1000), Image.NEAREST).save(part)
     say(f"saved {path}")
 
 
