@@ -9,7 +9,7 @@ image is to be a real digit. Each improves by trying to beat the other.
     python mnist_gan.py --resume          continue the latest run, with the options it had
     python mnist_gan.py --generate        draw new digits; different ones with --seed N
 
-An epoch of MNIST is 468 steps, about 15 seconds on two server CPU cores. Strokes appear within 5
+An epoch of MNIST is 468 steps, 12 to 14 seconds on two server CPU cores. Strokes appear within 5
 epochs, readable digits after 20 to 40. Each run has a folder of its own: outputs/run_1, run_2, ...
 """
 
@@ -281,7 +281,7 @@ class Run:
         self.variables = gan.variables
         optimizers = dict.fromkeys([gan.optimizer, discriminator.optimizer])  # one, if shared
         for optimizer in optimizers:
-            # Keras would do so at the first step, which is too late to load a checkpoint.
+            # Keras would build it at the first step, which is too late to load a checkpoint.
             optimizer.build(gan.weights)
             # The learning rate comes from the code, so a reader can change it and resume.
             self.variables += [v for v in optimizer.variables if v.name != "learning_rate"]
@@ -308,7 +308,7 @@ class Run:
             part.unlink(missing_ok=True)  # A killed process left it.
         done = len(self.history["losses"])
         left = max(0, self.about["arguments"]["epochs"] - done)
-        if left > 0:  # Otherwise both files stay as they were when the last epoch was trained.
+        if left > 0:  # Otherwise run.json and script.py stay as the last epoch left them.
             with atomic_write(self.folder / "run.json") as part:
                 part.write_text(json.dumps(self.about, indent=2, default=int) + "\n")
             script = Path(globals().get("__file__", ""))  # Code from standard input has no file.
